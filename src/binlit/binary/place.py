@@ -1,0 +1,186 @@
+"""Placing binary units into a finished net.
+
+A *site* is a place where an activation leaves a layer. Where the named module is an activation, the unit takes its
+place; behind any other module the unit binarizes that module's output.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from binlit.binary.unit import BinaryActivation
+from binlit.estimator import ESTIMATORS, Estimator
+
+OUTPUT = "output"  # the site behind the classifier: possible, never part of "all", and warned of
+
+
+class OutputSiteWarning(UserWarning):
+    """A binary unit sits on the classifier's output."""
+
+
+def activation_sites(net: nn.Module) -> list[str]:
+    """Names of the activation modules of `net` (ReLU, Hardtanh, binlit's own ...), in the order of definition."""
+    from binlit.model.activation import HardSigmoid
+
+    skipped = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin)
+    return [
+        name
+        for name, module in net.named_modules()
+        if isinstance(module, HardSigmoid | BinaryActivation)
+        or (type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, skipped))
+    ]
+
+
+def output_layer(net: nn.Module) -> str:
+    """Name of the last module that holds parameters of its own: the classifier of a feed-forward net."""
+    names = [name for name, module in net.named_modules() if name and any(True for _ in module.parameters(False))]
+    if not names:
+        raise ValueError("the net has no layer with parameters, so it has no output layer to make binary")
+    return names[-1]
+
+
+def binarize(
+    net: nn.Module,
+    layers: int | str | Sequence[int | str] | None = "all",
+    estimator: str | Estimator = "st",
+    *,
+    sites: Sequence[str] | None = None,
+    mode: str = "stochastic",
+    surrogate: str | None = None,
+    levels: str = "01",
+    threshold: float = 0.0,
+    evaluation: str = "auto",
+    slope: float = 1.0,
+    **estimator_options: Any,
+) -> nn.Module:
+    """Makes the activations of `net` binary at the chosen layers, in place, and returns `net`.
+
+        net = binlit.binarize(net, layers=[1, 2], estimator="st")
+
+    Args:
+        net: any module; weights, their names and the order of layers stay as they are.
+        layers: counted from 1 among `sites`; a list; the name of any module (also outside `sites`); `all`;
+            `first`; `last`; `output` for the classifier's output (warned of); None for no binary layer.
+        estimator: a name from `ESTIMATORS`, or an estimator object.
+        sites: names of the candidate modules; the net's activation modules where not given.
+        mode, levels, threshold, evaluation: as in `BinaryActivation`.
+        surrogate: as in `BinaryActivation`; where not given `logistic` for a score function, else `hard_sigmoid`.
+        slope: the slope to start from; `set_slope` changes it.
+        estimator_options: arguments of the estimator's class, such as `draws=8` for `rloo`.
+
+    Raises:
+        ValueError: a layer or name does not exist; the message lists what there is.
+
+    Warns:
+        OutputSiteWarning: a unit lands on the classifier's output.
+    """
+    candidates = activation_sites(net) if sites is None else list(sites)
+    names = resolve_layers(layers, candidates, net)
+    if not names:
+        return net
+    rule = make_estimator(estimator, **estimator_options)
+    if surrogate is None:
+        surrogate = "logistic" if rule.score_function else "hard_sigmoid"
+    last = output_layer(net)
+    for name in names:
+        number = candidates.index(name) + 1 if name in candidates else None
+        unit = BinaryActivation(rule, mode, surrogate, levels, threshold, evaluation, name, number)
+        unit.slope.fill_(slope)
+        _place(net, name, unit, replace=name in activation_sites(net))
+        if name == last:
+            warnings.warn(output_warning(name), OutputSiteWarning, stacklevel=2)
+    return net
+
+
+def resolve_layers(layers: int | str | Sequence[int | str] | None, sites: Sequence[str], net: nn.Module) -> list[str]:
+    """Names of the modules that `layers` means, in the order given, without repeats (see `binarize`)."""
+    if layers is None or layers == "none":
+        return []
+    if layers == "all":
+        if not sites:
+            raise ValueError("layers='all' finds no activation module in this net; name modules instead")
+        return list(sites)
+    wanted = [layers] if isinstance(layers, int | str) else list(layers)
+    modules = [name for name, _ in net.named_modules() if name]
+    ends = {"first": 1, "last": len(sites)}
+    names: list[str] = []
+    for layer in wanted:
+        number = ends.get(layer, layer) if isinstance(layer, str) else layer
+        if isinstance(number, str) and number.isdigit():
+            number = int(number)
+        if isinstance(number, int) and 1 <= number <= len(sites):
+            name = sites[number - 1]
+        elif number == OUTPUT:
+            name = output_layer(net)
+        elif number in modules:
+            name = str(number)
+        else:
+            near = difflib.get_close_matches(str(layer), modules, 1)
+            hint = f"; nearest module: {near[0]}" if near else ""
+            raise ValueError(
+                f"layer {layer!r} does not exist: this net has {len(sites)} sites "
+                f"({', '.join(f'{i}={s}' for i, s in enumerate(sites, 1))}), or give 'all', 'output' or a module's "
+                f"name{hint}"
+            )
+        if name not in names:
+            names.append(name)
+    return names
+
+
+def make_estimator(estimator: str | Estimator, **options: Any) -> Estimator:
+    """The estimator object for a name of `ESTIMATORS` (or the object itself).
+
+    Raises:
+        ValueError: the name is not known; the message has the nearest.
+    """
+    if isinstance(estimator, Estimator):
+        return estimator
+    if estimator not in ESTIMATORS:
+        near = difflib.get_close_matches(estimator, ESTIMATORS, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"estimator={estimator!r} is not known{hint}; choose {', '.join(ESTIMATORS)}")
+    return ESTIMATORS[estimator](**options)
+
+
+def binary_units(net: nn.Module) -> list[BinaryActivation]:
+    """The binary units of `net`, in the order of definition."""
+    return [module for module in net.modules() if isinstance(module, BinaryActivation)]
+
+
+def set_slope(net: nn.Module, slope: float) -> None:
+    """Sets the slope of every binary unit of `net` (> 0)."""
+    for unit in binary_units(net):
+        unit.slope.fill_(slope)
+
+
+def output_warning(name: str) -> str:
+    """Why a binary classifier output trains badly, naming the site."""
+    return (
+        f"binary site '{name}' is the classifier's output: each logit can take two values only, so classes tie, the "
+        "loss cannot fall below that of two-valued logits, and saturated logits send no gradient back. Leave the "
+        "output real, or expect accuracy near chance"
+    )
+
+
+def _place(net: nn.Module, name: str, unit: BinaryActivation, replace: bool) -> None:
+    parent = net.get_submodule(name.rpartition(".")[0])
+    child = name.rpartition(".")[2]
+    if replace:
+        setattr(parent, child, unit)
+        return
+    module = net.get_submodule(name)
+    if isinstance(getattr(module, "binary", None), BinaryActivation):
+        module.binary = unit  # placed once before: take the newer settings, keep the one hook
+        return
+    module.add_module("binary", unit)
+    module.register_forward_hook(_binarize_output)
+
+
+def _binarize_output(module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+    return module.binary(output)  # looked up by name, so that deepcopy and pickling keep working

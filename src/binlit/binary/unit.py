@@ -1,0 +1,91 @@
+"""The binary unit: x -> p = surrogate(slope * (x - threshold)) -> b."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from binlit.binary.surrogate import SURROGATES
+from binlit.estimator.base import Call, Estimator, levels_low
+from binlit.estimator.step import Step
+
+
+class BinaryActivation(nn.Module):
+    """An activation with two output values.
+
+    In training the estimator answers (it draws or thresholds, and shapes the gradient). In evaluation mode the unit
+    samples or thresholds, as `evaluation` says.
+
+    Args:
+        estimator: the gradient rule; one object is shared by all units of a net.
+        mode: `stochastic` draws the bit, `deterministic` thresholds it at p = 1/2. A score function needs chance: it
+            draws in training in both modes, and thresholds in evaluation when deterministic.
+        surrogate: name of the firing probability, a key of `SURROGATES`.
+        levels: `01` sends bits out as 0 and 1, `pm1` as -1 and +1.
+        threshold: subtracted from x first, in units of x.
+        evaluation: `sample`, `threshold`, or `auto` (sample when stochastic, threshold when deterministic).
+        site: name by which errors, logs and records call the unit.
+        number: which of the net's sites it is, from 1; None outside the list of sites.
+
+    Shape: (N, ...) -> (N, ...); in training (R * N, ...) where the estimator repeats the batch R times.
+
+    Raises:
+        ValueError: a name is not known, or a score function meets a surrogate that reaches 0 or 1.
+    """
+
+    slope: Tensor
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        mode: str = "stochastic",
+        surrogate: str = "hard_sigmoid",
+        levels: str = "01",
+        threshold: float = 0.0,
+        evaluation: str = "auto",
+        site: str = "",
+        number: int | None = None,
+    ) -> None:
+        super().__init__()
+        _refuse_unknown("mode", mode, ["stochastic", "deterministic"])
+        _refuse_unknown("surrogate", surrogate, list(SURROGATES))
+        _refuse_unknown("evaluation", evaluation, ["auto", "sample", "threshold"])
+        self.estimator = estimator
+        self.mode = mode
+        self.surrogate = SURROGATES[surrogate]()
+        self.low = levels_low(levels)
+        self.threshold = threshold
+        self.evaluation = evaluation
+        self.site, self.number = site, number
+        self.step: Step | None = None
+        # A buffer, so that the slope in force is saved with the weights that were trained under it.
+        self.register_buffer("slope", torch.ones(()))
+        if estimator.score_function and not self.surrogate.is_open:
+            raise ValueError(
+                f"surrogate={surrogate!r} reaches p = 0 and p = 1, where log p is infinite; "
+                f"the score-function estimator '{type(estimator).__name__}' needs surrogate='logistic'"
+            )
+
+    @property
+    def draws_in_evaluation(self) -> bool:
+        """Whether the unit takes chance when `net.eval()` is in force."""
+        return self.evaluation == "sample" or (self.evaluation == "auto" and self.mode == "stochastic")
+
+    def pre_activation(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(x - threshold, slope * (x - threshold)), shape of x each; x is not changed."""
+        shifted = x - self.threshold if self.threshold else x
+        return shifted, shifted * self.slope.to(x.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shifted, z = self.pre_activation(x)
+        stochastic = self.mode == "stochastic" if self.training else self.draws_in_evaluation
+        call = Call(shifted, z, self.surrogate, self.low, stochastic, self.step, self.site, self.number)
+        return self.estimator(call) if self.training else self.estimator.evaluate(call)
+
+    def extra_repr(self) -> str:
+        return f"site={self.site!r}, mode={self.mode}, surrogate={type(self.surrogate).__name__}, low={self.low:g}"
+
+
+def _refuse_unknown(name: str, value: str, known: list[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{name}={value!r} is not known; choose {', '.join(known)}")

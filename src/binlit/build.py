@@ -1,0 +1,114 @@
+"""From a checked config to the objects of a run: data, net with its binary units, task, trainer."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import get_object, instantiate
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from binlit.binary import binarize
+from binlit.config import Config, ConfigError, chosen_layers
+from binlit.dataset import ImageData
+from binlit.task import Classification, ProgressBar
+
+
+def build(node: dict[str, Any], without: tuple[str, ...] = ("name",), **extra: Any) -> Any:
+    """The object of one option: its `_target_` called with its keys, less `without` (or left to be called, `_partial_`).
+
+    Hydra's instantiate is used for what is nested inside only: it turns objects among its arguments into configs.
+
+    Raises:
+        ConfigError: there is no such class, or the class refuses a key or a value.
+    """
+    if node.get("_target_") is None:
+        return None
+    keys = {key: value for key, value in node.items() if key not in ("_target_", "_partial_", *without)}
+    keys = {key: instantiate(value) if isinstance(value, dict) and "_target_" in value else value for key, value in keys.items()}
+    try:
+        target = get_object(node["_target_"])
+        return partial(target, **keys, **extra) if node.get("_partial_") else target(**keys, **extra)
+    except (TypeError, ValueError, ImportError, MisconfigurationException) as error:
+        raise ConfigError(f"{node['_target_']}: {str(error).splitlines()[0]}") from error
+
+
+def build_data(cfg: Config) -> ImageData:
+    """The data module, nothing read yet."""
+    return build(cfg["dataset"])
+
+
+def build_net(cfg: Config) -> nn.Module:
+    """The net with fresh weights, binary at the sites that the config names.
+
+    Warns:
+        OutputSiteWarning: a site is the classifier's output.
+    """
+    net = build(cfg["model"], without=("name", "sites"))
+    layers = chosen_layers(cfg)
+    if not layers:
+        return net
+    binary = cfg["binary"]
+    return binarize(
+        net,
+        [*layers],
+        build(cfg["estimator"], without=("name", "surrogate")),
+        sites=cfg["model"]["sites"],
+        mode=binary["mode"],
+        surrogate=binary["surrogate"],
+        levels=binary["levels"],
+        threshold=binary["threshold"],
+        evaluation="sample" if binary["eval"] == "mean" else binary["eval"],
+    )
+
+
+def build_task(cfg: Config) -> Classification:
+    """The task around a net with weights that the seed decides."""
+    torch.manual_seed(cfg["seed"])
+    task = build(
+        cfg["task"],
+        net=build_net(cfg),
+        classes=cfg["dataset"]["classes"],
+        anneal=build(cfg["anneal"]),
+        optimizer=build(cfg["optimizer"]),
+        scheduler=build(cfg["scheduler"]),
+        seed=cfg["seed"],
+        eval_draws=cfg["binary"]["eval_draws"],
+    )
+    task.config = cfg  # not through Hydra, which would build every _target_ in it
+    return task
+
+
+def build_trainer(cfg: Config, folder: Path, quiet: bool) -> pl.Trainer:
+    """The trainer, writing into `folder`; `quiet` leaves the progress bar out."""
+    callbacks = []
+    for node in cfg["callbacks"].values():
+        if node:
+            where = {"dirpath": str(folder / "checkpoints")} if node["_target_"].endswith("ModelCheckpoint") else {}
+            callbacks.append(build({**where, **node}, without=()))
+    bar = cfg["trainer"].get("enable_progress_bar", True) and not quiet
+    loggers = [build({"save_dir": str(folder), **node}, without=()) for node in cfg["logger"].values() if node]
+    return build(
+        {**cfg["trainer"], "enable_progress_bar": bar},
+        callbacks=[*([ProgressBar()] if bar else []), *callbacks],
+        logger=loggers or False,
+        default_root_dir=str(folder),
+    )
+
+
+def best_checkpoint(trainer: pl.Trainer) -> str | None:
+    """Path of the checkpoint with the best monitored value; None where none was kept (fast_dev_run, no validation)."""
+    kept = [c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
+    return next((path for path in kept if path), None)
+
+
+def set_threads(threads: int | str, in_sweep: bool) -> None:
+    """One thread a job in a sweep (jobs side by side with more slow each other many times over), else all cores."""
+    torch.set_num_threads(threads if isinstance(threads, int) else 1 if in_sweep else os.cpu_count() or 1)
+

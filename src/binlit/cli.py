@@ -1,0 +1,106 @@
+"""What the entry points share: Hydra started with clear errors, and the check of a config before its run begins."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import hydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from binlit.config import ConfigError, check, nearest, run_folder
+from binlit.paths import config_dir
+
+USAGE_ERROR = 2
+
+
+class CheckBeforeRun(Callback):
+    """Refuses a single run whose config is wrong before its folder is made. (The sweeper checks the jobs of a sweep.)"""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        try:
+            check(config)
+        except ConfigError as error:  # Hydra turns exceptions of callbacks into warnings; an exit it lets through
+            complain(error)
+            sys.exit(USAGE_ERROR)
+
+
+# `${run_folder:}` names the run's folder. Registered on import, so that a launcher's worker process has it as well.
+OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(check(_root_)), replace=True)
+# `${by:${estimator.name},{rloo:0.03},0.1}` looks a key up in a table, with a default behind it.
+OmegaConf.register_new_resolver("by", lambda key, table, default: table.get(key, default), replace=True)
+
+
+def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") -> None:
+    """Runs `task` under Hydra. A slip in the command line ends with a line or two and status 2, without a traceback."""
+    full = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach the lines below instead of Hydra's own report
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        if full == "1":
+            raise
+        complain(translated(error))
+        sys.exit(USAGE_ERROR)
+
+
+def complain(message: object) -> None:
+    """The message on standard error, red in a terminal."""
+    red, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
+    print(f"{red}binlit: {message}{plain}", file=sys.stderr)
+
+
+def translated(error: Exception) -> str:
+    """Hydra's complaint in a line or two: the value, what is allowed, the nearest valid name."""
+    text = str(error)
+    if isinstance(error, MissingConfigException) and (found := re.search(r"(?:find|load) '([\w/@.\-]+)/([^/']*)'", text)):
+        group, option = found.groups()
+        return _unknown_option(group, option)
+    if isinstance(error, ConfigCompositionException) and (found := re.search(r"override '([^']+)'", text)):
+        return _unknown_key(found[1], text)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{getattr(error, 'override', '')}': {text.splitlines()[0]}"
+    cause = error.__cause__
+    if isinstance(cause, ConfigError):
+        return str(cause)
+    return "\n".join(line for line in text.splitlines()[:2] if line.strip())
+
+
+def _unknown_option(group: str, option: str) -> str:
+    options = sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+    near = nearest(option, options)
+    hint = f" (did you mean {near}?)" if near else ""
+    plus = "+" if group == "experiment" else ""
+    return f"{plus}{group}={option} does not exist; choose {', '.join(options)}{hint}"
+
+
+def _unknown_key(key: str, text: str) -> str:
+    keys = _known_keys()
+    near = nearest(key, keys)
+    if key == "experiment" or near == "experiment":
+        return f"'{key}' is not in the defaults; write +experiment=NAME, with NAME one of {', '.join(_experiments())}"
+    hint = f"did you mean {near}?" if near else text.splitlines()[0]
+    return f"there is no setting '{key}'; {hint}"
+
+
+def _experiments() -> list[str]:
+    return sorted(path.stem for path in (config_dir() / "experiment").glob("*.yaml"))
+
+
+def _known_keys() -> list[str]:
+    """Every dotted key that some option in conf/ has, and the groups themselves."""
+    keys: set[str] = {"experiment"}
+    for path in config_dir().rglob("*.yaml"):
+        group = "" if path.parent == config_dir() else path.parent.relative_to(config_dir()).as_posix()
+        if group.startswith(("hydra", "experiment")):
+            continue
+        content = OmegaConf.load(path)
+        names = [str(name) for name in content] if isinstance(content, DictConfig) else []
+        keys |= {f"{group}.{name}" if group else name for name in names} | ({group} if group else set())
+    return sorted(keys - {"defaults", "hydra"})

@@ -1,0 +1,176 @@
+"""Checks a composed config before anything is built or read, and says in a line or two what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from binlit.config.schema import OPTIONS, SCORE_FUNCTIONS, OwnOption, Run
+
+Config = dict[str, Any]
+
+
+class ConfigError(ValueError):
+    """A setting is wrong; the message names it, what is allowed, and what was probably meant."""
+
+
+def check(cfg: DictConfig | Config) -> Config:
+    """The config as plain containers, every interpolation resolved, once it has passed the schema.
+
+    Raises:
+        ConfigError: the first few things that are wrong, one line each.
+    """
+    if isinstance(cfg, DictConfig):
+        cfg = _resolved(cfg)
+    problems = _problems(Run, cfg, "")
+    for group, options in OPTIONS.items():
+        node = cfg.get(group)
+        if isinstance(node, dict) and "name" in node:
+            problems += _problems(options.get(node["name"], OwnOption), node, group)
+    if not problems:
+        problems = list(_contradictions(cfg))
+    if problems:
+        raise ConfigError("\n".join(problems[:2]))
+    return cfg
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, or None."""
+    found = difflib.get_close_matches(str(word), [str(k) for k in known], 1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def chosen_layers(cfg: Config) -> list[str]:
+    """Canonical names of the binary layers: site numbers as strings in order, then `output` or modules by name."""
+    layer, count = cfg["binary"]["layer"], len(cfg["model"]["sites"])
+    if layer is None or layer in ("none", []):
+        return []
+    if layer == "all":
+        return [str(i) for i in range(1, count + 1)]
+    ends = {"first": "1", "last": str(count)}
+    names = {ends.get(str(entry), str(entry)) for entry in (layer if isinstance(layer, list) else [layer])}
+    return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+
+
+def _resolved(cfg: DictConfig) -> Config:
+    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    try:
+        container = OmegaConf.to_container(plain, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _problems(schema: type[BaseModel], node: Config, group: str) -> list[str]:
+    try:
+        schema.model_validate(node)
+    except ValidationError as error:
+        seen: dict[str, str] = {}  # a union reports one problem for each member: keep the first
+        for detail in error.errors(include_url=False):
+            loc = [str(part) for part in detail["loc"]]
+            field = loc[0] if loc else ""
+            path = ".".join(part for part in (group, *loc[: 2 if schema is Run else 1]) if part)
+            seen.setdefault(path, _sentence(schema, detail, path, field, node))
+        return list(seen.values())
+    return []
+
+
+def _sentence(schema: type[BaseModel], detail: ErrorDetails, path: str, field: str, node: Config) -> str:
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = [info.alias or name for name, info in schema.model_fields.items()]
+        if len(detail["loc"]) > 1:  # inside binary, which is nested in Run
+            known = list(Run.model_fields["binary"].annotation.model_fields)  # type: ignore[union-attr]
+            field = str(detail["loc"][1])
+        near = nearest(field, [*known, "experiment"] if schema is Run else known)
+        prefix = path.rpartition(".")[0] + "." if "." in path else ""
+        meant = f"+experiment={value}" if near == "experiment" else f"{prefix}{near}"
+        hint = f"did you mean {meant}?" if near else f"known: {', '.join(k for k in known if k[0] != '_')}"
+        return f"{path}={value!r}: there is no setting '{path}'; {hint}"
+    if kind == "missing":
+        return f"{path} is missing; choose an option of the group, such as {', '.join(list(OPTIONS.get(field, {}))[:3])}"
+    if kind == "value_error":
+        return str(context["error"])
+    where = _annotation(schema, [str(part) for part in detail["loc"]])
+    choices = [str(choice) for choice in _literals(where)]
+    if choices and isinstance(value, str | int | float):
+        near = nearest(str(value), choices)
+        hint = f" (did you mean {near}?)" if near else ""
+        others = "" if kind == "literal_error" and len(get_args(where)) == len(choices) else ", or a number ≥ 1"
+        return f"{path}={value} is not allowed; choose {' or '.join(choices)}{others}{hint}"
+    value = node.get(field, value) if schema is not Run else value
+    return f"{path}={value!r} is not allowed: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+
+
+def _annotation(schema: type[BaseModel], loc: list[str]) -> Any:
+    """The type of the field that `loc` points to, through one nested model."""
+    info = schema.model_fields.get(loc[0]) if loc else None
+    annotation = info.annotation if info else None
+    if len(loc) > 1 and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _annotation(annotation, loc[1:])
+    return annotation
+
+
+def _literals(annotation: Any) -> list[Any]:
+    if annotation is None:
+        return []
+    if str(annotation).startswith("typing.Literal"):
+        return list(get_args(annotation))
+    return [choice for part in get_args(annotation) for choice in _literals(part)]
+
+
+def _contradictions(cfg: Config) -> Iterable[str]:
+    """What each setting allows by itself, and the settings together do not."""
+    binary, estimator, sites = cfg["binary"], cfg["estimator"], cfg["model"]["sites"]
+    allowed = f"1 to {len(sites)}" if len(sites) > 1 else "1"
+    words = ["null", "first", "last", "all", "output"]
+    for layer in chosen_layers(cfg):
+        if (layer.isdigit() and 1 <= int(layer) <= len(sites)) or layer in [*sites, "output"]:
+            continue
+        if layer.lstrip("-").isdigit():
+            near: str | None = str(min(max(int(layer), 1), len(sites)))
+        else:
+            near = nearest(layer, [*words, *sites])
+        hint = f" (did you mean {near}?)" if near else ""
+        yield (
+            f"binary.layer={layer} does not exist: model '{cfg['model']['name']}' has {len(sites)} sites; "
+            f"choose {allowed}, a list of these, or {', '.join(words)}{hint}"
+        )
+    if cfg["model"]["classes"] != cfg["dataset"]["classes"]:
+        yield (
+            f"model.classes={cfg['model']['classes']} does not fit dataset '{cfg['dataset']['name']}', which has "
+            f"{cfg['dataset']['classes']} classes; leave model.classes out"
+        )
+    if chosen_layers(cfg) and estimator["name"] in SCORE_FUNCTIONS and binary["surrogate"] != "logistic":
+        yield (
+            f"binary.surrogate={binary['surrogate']} reaches p = 0 and p = 1, where log p is infinite; "
+            f"estimator={estimator['name']} is a score function and needs binary.surrogate=logistic"
+        )
+    draws = estimator.get("draws")
+    if isinstance(draws, list) and len(draws) > 1:
+        numbers = [int(layer) for layer in chosen_layers(cfg) if layer.isdigit()]
+        if len(draws) < len(sites):
+            yield f"estimator.draws={draws} must have a count for each of the {len(sites)} sites, or be one integer"
+        elif numbers and estimator["name"] == "rloo" and draws[numbers[0] - 1] < 2:
+            yield f"estimator.draws={draws}: rloo needs at least 2 at site {numbers[0]}, the first that is binary"
+    if binary["eval"] != "mean" and binary["eval_draws"] > 1:
+        yield f"binary.eval_draws={binary['eval_draws']} has no effect with binary.eval={binary['eval']}; add binary.eval=mean"
+    for key, value in _floats(cfg):
+        if not math.isfinite(value):
+            yield f"{key}={value} is not a finite number"
+
+
+def _floats(node: Any, path: str = "") -> Iterable[tuple[str, float]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _floats(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, float):
+        yield path, node

@@ -1,0 +1,70 @@
+"""What makes a run the run that it is: its row in the table, and the fingerprint of all that decides its outcome."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from typing import Any
+
+from binlit.config.check import Config, chosen_layers
+from binlit.config.schema import SCORE_FUNCTIONS
+
+# Settings that change where a run lands, how fast it is or what it shows, but not its result.
+WITHOUT_EFFECT = ("name", "threads", "output_dir", "data_dir", "resume", "callbacks", "logger", "row")
+WITHOUT_EFFECT_IN = {
+    "dataset": ("data_dir", "download"),
+    "trainer": ("log_every_n_steps", "enable_progress_bar", "enable_model_summary", "num_sanity_val_steps"),
+}
+NONE = "none"
+
+
+def row_of(cfg: Config) -> dict[str, Any]:
+    """The row's keys: layer ("none", "1", "1+3", "all", ...), mode, estimator, anneal, and what `row` adds.
+
+    Where no layer is binary, mode, estimator and anneal are "none": they have no effect.
+    """
+    layers = chosen_layers(cfg)
+    count = len(cfg["model"]["sites"])
+    if not layers:
+        return {"layer": NONE, "mode": NONE, "estimator": NONE, "anneal": NONE, **cfg["row"]}
+    everything = count > 1 and layers == [str(i) for i in range(1, count + 1)]
+    return {
+        "layer": "all" if everything else "+".join(layers),
+        "mode": cfg["binary"]["mode"],
+        "estimator": cfg["estimator"]["name"],
+        "anneal": cfg["anneal"]["name"],
+        **cfg["row"],
+    }
+
+
+def decisive(cfg: Config) -> Config:
+    """The part of the config that decides the outcome, settings without effect left out."""
+    cfg = copy.deepcopy({key: value for key, value in cfg.items() if key not in WITHOUT_EFFECT})
+    for group, keys in WITHOUT_EFFECT_IN.items():
+        cfg[group] = {key: value for key, value in cfg[group].items() if key not in keys}
+    cfg["binary"]["layer"] = chosen_layers(cfg)
+    if not cfg["binary"]["layer"]:
+        cfg["binary"], cfg["estimator"], cfg["anneal"] = NONE, NONE, NONE
+    return cfg
+
+
+def fingerprint(cfg: Config) -> str:
+    """16 hexadecimal digits: equal for two configs exactly where one outcome is expected of both."""
+    text = json.dumps(decisive(cfg), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run_folder(cfg: Config) -> str:
+    """Name of the run's folder, such as `layer=2_stochastic_st_seed=0_5f0c9a1e`."""
+    row = row_of(cfg)
+    parts = [f"layer={row['layer']}"]
+    if row["layer"] != NONE:
+        parts += [row["mode"], row["estimator"]] + ([row["anneal"]] if row["anneal"] != NONE else [])
+    parts += [f"seed={cfg['seed']}", fingerprint(cfg)[:8]]
+    return "_".join(part.replace("/", "-") for part in parts)
+
+
+def needs_chance(estimator: str) -> bool:
+    """Whether the estimator draws in training whatever the mode."""
+    return estimator in SCORE_FUNCTIONS

@@ -1,0 +1,243 @@
+"""The typed schema of a run: which keys there are, and which values they take. Nothing here imports torch.
+
+One class for each option that has keys of its own. An option whose `name` is not listed here (a user's own class) keeps
+its keys unchecked, and its class refuses what it does not know when it is built.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Activation = Literal["hard_sigmoid", "hard_tanh", "relu"]
+RepeatAt = Literal["site", "input"]
+
+
+class Option(BaseModel):
+    """A group option: `name` is the file's name, `_target_` the class that it builds (None: nothing is built)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+    name: str
+    target: str | None = Field(alias="_target_")
+
+
+class OwnOption(Option):
+    """An option that is not binlit's: its class checks its keys."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+# -- dataset -----------------------------------------------------------------------------------------------------------
+class Dataset(Option):
+    classes: Annotated[int, Field(ge=2)]
+    batch_size: Count
+    eval_batch_size: Count
+    seed: Annotated[int, Field(ge=0)]
+
+
+class IdxDataset(Dataset):
+    data_dir: str
+    download: bool
+    validation: Count
+
+
+class Digits(Dataset):
+    validation: Annotated[int, Field(ge=1, le=1000)]
+
+
+# -- model -------------------------------------------------------------------------------------------------------------
+class Model(Option):
+    """`sites` are the names of the modules at which the net can be binary, in order: what `binary.layer` counts."""
+
+    classes: Annotated[int, Field(ge=2)]
+    activation: Activation
+    sites: list[str]
+
+
+class Mlp(Model):
+    inputs: Count
+    hidden: Annotated[list[Count], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _a_site_each(self) -> Mlp:
+        wanted = [f"features.act{i}" for i in range(1, len(self.hidden) + 1)]
+        if self.sites != wanted:
+            raise ValueError(f"model.sites={self.sites} does not fit model.hidden={self.hidden}; give {wanted}")
+        return self
+
+
+# -- binary ------------------------------------------------------------------------------------------------------------
+class Binary(BaseModel):
+    """Where the net is binary, and how the bit is made and tested."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    layer: int | str | list[int | str] | None
+    mode: Literal["stochastic", "deterministic"]
+    surrogate: Literal["hard_sigmoid", "hard_tanh", "logistic"]
+    levels: Literal["01", "pm1"]
+    threshold: float
+    eval: Literal["auto", "sample", "threshold", "mean"]
+    eval_draws: Count
+
+
+# -- estimator ---------------------------------------------------------------------------------------------------------
+class Estimator(Option):
+    """`surrogate` is the one that binary.surrogate takes unless told otherwise."""
+
+    surrogate: Literal["hard_sigmoid", "hard_tanh", "logistic"]
+
+
+class ScoreFunction(Estimator):
+    draws: Count | Annotated[list[Count], Field(min_length=1)]
+    repeat_at: RepeatAt
+
+    @model_validator(mode="after")
+    def _one_count_at_the_input(self) -> ScoreFunction:
+        if self.repeat_at == "input" and isinstance(self.draws, list) and len(self.draws) > 1:
+            raise ValueError(f"estimator.draws={self.draws} with repeat_at=input: all sites share one count, give one")
+        return self
+
+
+class Reinforce(ScoreFunction):
+    decay: Share
+
+
+class LeaveOneOut(ScoreFunction):
+    @field_validator("draws")
+    @classmethod
+    def _something_to_leave_out(cls, draws: int | list[int]) -> int | list[int]:
+        if (draws if isinstance(draws, int) else max(draws)) < 2:
+            raise ValueError(f"estimator.draws={draws} leaves nothing to compare with; rloo needs at least 2")
+        return draws
+
+
+# -- anneal ------------------------------------------------------------------------------------------------------------
+class Exponential(Option):
+    rate: Positive
+
+
+class Linear(Option):
+    start: Positive
+    per_epoch: Annotated[float, Field(ge=0)]
+    maximum: Positive
+
+
+class Cosine(Option):
+    start: Positive
+    end: Positive
+    epochs: Count
+
+
+class Step(Option):
+    factor: Positive
+    every: Count
+
+
+# -- task, optimizer, scheduler, trainer -------------------------------------------------------------------------------
+class Task(Option):
+    channels_last: bool
+
+
+class Optimizer(Option):
+    partial: Literal[True] = Field(alias="_partial_")
+    lr: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class Sgd(Optimizer):
+    momentum: Share
+    nesterov: bool
+
+
+class Adam(Optimizer):
+    betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    eps: Positive
+
+
+class Scheduler(Option):
+    partial: Literal[True] = Field(alias="_partial_")
+
+
+class CosineLr(Scheduler):
+    T_max: Count
+    eta_min: Annotated[float, Field(ge=0)]
+
+
+class StepLr(Scheduler):
+    step_size: Count
+    gamma: Positive
+
+
+class ExponentialLr(Scheduler):
+    gamma: Positive
+
+
+class Trainer(Option):
+    """Arguments of pytorch_lightning.Trainer; its others go through `+trainer.NAME=` of an own option."""
+
+    max_epochs: Count
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
+    gradient_clip_val: Positive | None
+    limit_train_batches: int | float | None
+    limit_val_batches: int | float | None
+    limit_test_batches: int | float | None
+    check_val_every_n_epoch: Count
+    log_every_n_steps: Count
+    num_sanity_val_steps: Annotated[int, Field(ge=0)]
+    fast_dev_run: bool | Count
+    deterministic: bool
+    enable_progress_bar: bool
+    enable_model_summary: bool
+    inference_mode: bool
+
+
+# -- the whole run -----------------------------------------------------------------------------------------------------
+class Run(BaseModel):
+    """The top level. Groups are checked one by one against `OPTIONS`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]+$")]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    threads: Count | Literal["auto"]
+    output_dir: str
+    data_dir: str
+    resume: bool
+    ckpt_path: str | None
+    row: dict[str, Any]
+    dataset: dict[str, Any]
+    model: dict[str, Any]
+    binary: Binary
+    estimator: dict[str, Any]
+    anneal: dict[str, Any]
+    task: dict[str, Any]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+    trainer: dict[str, Any]
+    callbacks: dict[str, dict[str, Any] | None]
+    logger: dict[str, dict[str, Any] | None]
+
+
+OPTIONS: dict[str, dict[str, type[Option]]] = {
+    "dataset": {"mnist": IdxDataset, "fashion_mnist": IdxDataset, "digits": Digits},
+    "model": {"mnist_cnn": Model, "mlp": Mlp},
+    "estimator": {
+        "st": Estimator,
+        "st_identity": Estimator,
+        "st_clipped": Estimator,
+        "detached": Estimator,
+        "reinforce": Reinforce,
+        "rloo": LeaveOneOut,
+    },
+    "anneal": {"none": Option, "exponential": Exponential, "linear": Linear, "cosine": Cosine, "step": Step},
+    "task": {"classification": Task},
+    "optimizer": {"sgd": Sgd, "adam": Adam, "adamw": Adam},
+    "scheduler": {"none": Option, "cosine": CosineLr, "step": StepLr, "exponential": ExponentialLr},
+    "trainer": {"default": Trainer},
+}
+SCORE_FUNCTIONS = ("reinforce", "rloo")

@@ -1,0 +1,95 @@
+"""The one interface behind every gradient estimator.
+
+A unit hands its estimator a `Call`: pre-activation, surrogate, levels, and whether chance is wanted. A *pathwise* rule
+answers with a value whose backward pass it shapes, and nothing else. A *score-function* rule also leaves a record in
+the `Step`, and turns the recorded log-probabilities and the loss of each example into the scalar to back-propagate.
+The task does not know which of the two it is talking to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from binlit.binary.surrogate import Surrogate
+    from binlit.estimator.step import Step
+
+
+def levels_low(levels: str) -> float:
+    """The lower of the two values that a bit is sent out as: 0 for `01`, -1 for `pm1` (the upper is always 1)."""
+    lows = {"01": 0.0, "pm1": -1.0}
+    if levels not in lows:
+        raise ValueError(f"levels={levels!r} is not known; choose '01' (bits 0 and 1) or 'pm1' (bits -1 and +1)")
+    return lows[levels]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a binary unit: what an estimator needs to know to answer it.
+
+    Attributes:
+        x: the unit's input less its threshold, shape (N, ...), any float dtype; never changed in place.
+        z: slope * x, same shape.
+        surrogate: gives the firing probability p(z), and its logit where p stays inside (0, 1).
+        low: value of a bit that is off (0 or -1); a bit that is on is 1.
+        stochastic: draw the bit (True) or threshold it at p = 1/2 (False).
+        step: the training step that records, or None outside one.
+        site: name of the site, for error messages and records.
+        number: which of the net's sites this is, from 1; None for a module outside the list of sites.
+    """
+
+    x: Tensor
+    z: Tensor
+    surrogate: Surrogate
+    low: float
+    stochastic: bool
+    step: Step | None
+    site: str
+    number: int | None = None
+
+    def bit(self) -> Tensor:
+        """The bit as 0.0 or 1.0, with no gradient: 1[u < p], u uniform on [0, 1), or 1[z >= 0]. Shape of z.
+
+        z >= 0 and p >= 1/2 are the same thing (each surrogate has p(0) = 1/2 and grows), but the sign of z survives
+        where p rounds to 1/2. So a unit at exactly p = 1/2 is on, and sign(0) = +1.
+        """
+        z = self.z.detach()
+        if not self.stochastic:
+            return (z >= 0).to(z.dtype)
+        p = self.surrogate.probability(z)
+        return (torch.rand_like(p) < p).to(z.dtype)
+
+    def emit(self, bit: Tensor) -> Tensor:
+        """Maps [0, 1] onto [low, 1], for bits and for probabilities alike."""
+        return bit if self.low == 0 else bit * (1 - self.low) + self.low
+
+
+class Estimator(nn.Module):
+    """Base of all estimators; subclasses define `forward`, and `loss` where the rule needs the loss of each example.
+
+    Attributes:
+        score_function: True where the rule needs chance, a surrogate with p inside (0, 1), and a `Step` around the
+            training step. Pathwise rules (False) work in any training loop as they are.
+    """
+
+    score_function: bool = False
+
+    def input_repeats(self) -> int:
+        """How many times the batch is repeated at the net's input (1: not at all)."""
+        return 1
+
+    def forward(self, call: Call) -> Tensor:
+        """Training-time output of the unit, values in {low, 1}, shape (R * N, ...) with R repeats of the batch."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward rule")
+
+    def evaluate(self, call: Call) -> Tensor:
+        """Output of the unit in evaluation mode: the bit, drawn or thresholded, one for each input value."""
+        return call.emit(call.bit())
+
+    def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
+        """The scalar to back-propagate, given losses and rewards of shape (*step.repeats, batch)."""
+        return losses.mean()

@@ -1,0 +1,175 @@
+"""Score-function rules: the true REINFORCE, and leave-one-out with K draws.
+
+For one example with loss f(b) and bits b ~ Bernoulli(p(phi)),
+
+    d/dphi E[f(b)] = E[(f(b) - c) * d/dphi log P(b)],     log P(b) = sum_i b_i phi_i - log(1 + exp(phi_i)),
+
+for any baseline c that does not depend on b (Williams 1992, Theorem 1). The gradient of the scalar returned by `loss`
+with respect to the logits phi is one draw of the right-hand side, averaged over draws and examples; pathwise gradients
+go on reaching everything above the last site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from binlit.estimator.base import Call, Estimator
+from binlit.estimator.step import Step, StepError
+
+
+class ScoreFunction(Estimator):
+    """Draws the bits and records their log-probability; subclasses define the advantage.
+
+    Args:
+        draws: how many draws share one example. An integer K draws K times at the first site that is reached; each
+            later site then draws once for each of the K. A list gives each of the net's sites its own count: with
+            [4, 8] site 1 draws 4 times and site 2 draws 8 times, for each of the 4 where both are binary.
+        repeat_at: `site` repeats the batch where the first bits are drawn, so that the layers below run once; `input`
+            repeats it at the net's input, for nets in which something bypasses the site (a skip connection).
+
+    Raises:
+        ValueError: draws < 1, or repeat_at is not known, or several counts with `input`.
+    """
+
+    score_function = True
+
+    def __init__(self, draws: int | Sequence[int] = 1, repeat_at: str = "site") -> None:
+        super().__init__()
+        self.draws = [draws] if isinstance(draws, int) else list(draws)
+        self.repeat_at = repeat_at
+        if not self.draws or min(self.draws) < 1:
+            raise ValueError(f"draws={draws} is too few: at least 1 at each site")
+        if repeat_at not in ("site", "input"):
+            raise ValueError(f"repeat_at={repeat_at!r} is not known; choose 'site' or 'input'")
+        if repeat_at == "input" and len(self.draws) > 1:
+            raise ValueError(f"draws={draws}: with repeat_at='input' all sites share one count, give one integer")
+
+    def input_repeats(self) -> int:
+        return self.draws[0] if self.repeat_at == "input" else 1
+
+    def _draws_here(self, call: Call, step: Step) -> int:
+        if self.repeat_at == "input":
+            return 1
+        if len(self.draws) == 1:
+            return 1 if step.draws else self.draws[0]
+        if call.number is None or call.number > len(self.draws):
+            place = f"'{call.site}'" + (f" (site {call.number})" if call.number else "")
+            raise StepError(f"draws={self.draws} has no count for {place}; give one for each site, or one integer")
+        return self.draws[call.number - 1]
+
+    def forward(self, call: Call) -> Tensor:
+        step = call.step
+        if step is None:
+            raise StepError(
+                f"site '{call.site}' has the score-function estimator '{type(self).__name__}', which needs the loss of "
+                "each example: run the net inside `with binlit.Step(net) as step:` and back-propagate "
+                "step.loss(losses), or choose a pathwise estimator such as 'st'"
+            )
+        logits = call.surrogate.logits(call.z)  # (N, ...)
+        count = self._draws_here(call, step)
+        with torch.no_grad():
+            p = torch.sigmoid(logits)
+            noise = torch.rand((count, *p.shape), dtype=p.dtype, device=p.device)
+            bits = (noise < p).to(p.dtype)  # (K, N, ...)
+        log_prob = _log_prob(bits, logits)
+        if count > 1:
+            step.branch(count)
+        step.record(call.site, log_prob.flatten())
+        return call.emit(bits.flatten(0, 1))
+
+    def advantage(self, rewards: Tensor) -> Tensor:
+        """rewards less a baseline that does not depend on the draw that it is compared with; shape kept."""
+        raise NotImplementedError
+
+    def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
+        total = losses.mean()
+        for draw in step.draws:
+            deeper = len(step.repeats) - len(draw.repeats)  # repeats that began behind this site
+            mine = rewards.mean(dim=tuple(range(deeper))) if deeper else rewards
+            score = self.advantage(mine) * draw.log_prob
+            total = total + score.mean() - score.mean().detach()  # value: the loss alone
+        return total
+
+
+class Reinforce(ScoreFunction):
+    """`reinforce`: the score function with a moving average of the loss as baseline.
+
+    Forward: b ~ Bernoulli(p).
+    Backward: (f - c) * (b - p) for each example, c the moving average of f over past steps (over the other examples
+    of the batch in the very first step), so that c never depends on the bits it is compared with.
+    Bias and variance: unbiased; the variance grows with the number of units. One pass a draw.
+    Source: Williams 1992, eq. 4 and section 4 (reinforcement baseline).
+
+    Args:
+        decay: share of the old average kept each step, in [0, 1).
+        draws, repeat_at: as in `ScoreFunction`.
+
+    Raises:
+        ValueError: decay outside [0, 1).
+    """
+
+    baseline: Tensor
+    steps: Tensor
+
+    def __init__(self, decay: float = 0.9, draws: int | Sequence[int] = 1, repeat_at: str = "site") -> None:
+        super().__init__(draws, repeat_at)
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay={decay} is outside [0, 1)")
+        self.decay = decay
+        self.register_buffer("baseline", torch.zeros(()))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def advantage(self, rewards: Tensor) -> Tensor:
+        if self.steps > 0:
+            return rewards - self.baseline.to(rewards.dtype)
+        batch = rewards.shape[-1]
+        others = (rewards.sum(-1, keepdim=True) - rewards) / max(batch - 1, 1)
+        return rewards - others
+
+    def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
+        total = super().loss(step, losses, rewards)
+        with torch.no_grad():
+            mean = rewards.mean().to(self.baseline.dtype)
+            self.baseline.copy_(mean if self.steps == 0 else self.decay * self.baseline + (1 - self.decay) * mean)
+            self.steps += 1
+        return total
+
+
+class LeaveOneOut(ScoreFunction):
+    """`rloo`: K draws of each example; each is compared with the mean loss of the others.
+
+    Forward: b_1 ... b_K ~ Bernoulli(p), independent.
+    Backward: 1/K sum_k (f_k - mean_{j != k} f_j) * (b_k - p).
+    With several sites the draws form a tree (Args of `ScoreFunction`): the reward of a draw is the mean loss of all
+    that was drawn behind it, its baseline the mean reward of the other draws at the nearest branching at or below its
+    site. These do not depend on it given what lies below, so the estimate stays unbiased at every site.
+    Bias and variance: unbiased; the variance falls with K. K passes above the first site, one below it.
+    Source: Kool et al. 2019 (Buy 4 REINFORCE samples, get a baseline for free), eq. 8.
+
+    Raises:
+        ValueError: no count of draws reaches 2, so that there is nothing to leave out.
+    """
+
+    def __init__(self, draws: int | Sequence[int] = 4, repeat_at: str = "site") -> None:
+        super().__init__(draws, repeat_at)
+        if max(self.draws) < 2:
+            raise ValueError(f"draws={draws} leaves nothing to compare with; rloo needs at least 2")
+
+    def advantage(self, rewards: Tensor) -> Tensor:
+        if rewards.ndim < 2:
+            raise StepError(f"draws={self.draws} gives the first site reached a single draw: nothing to leave out")
+        count = rewards.shape[0]
+        return (rewards - rewards.mean(dim=0)) * (count / (count - 1))  # = f_k - mean of the others
+
+
+def _log_prob(bits: Tensor, logits: Tensor) -> Tensor:
+    """sum_i b_i phi_i - log(1 + exp(phi_i)): bits (K, N, ...), logits (N, ...) -> (K, N), float32 or wider."""
+    with torch.autocast(logits.device.type, enabled=False):  # a sum over thousands of units does not fit bfloat16
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        phi = logits.flatten(1).to(dtype)
+        taken = torch.einsum("knu,nu->kn", bits.flatten(2).to(dtype), phi)
+        return taken - F.softplus(phi).sum(dim=1)

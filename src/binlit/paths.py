@@ -1,0 +1,22 @@
+"""Where things are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+RECORD = "result.json"
+MANIFEST = "sweep.json"
+RECORDS = "records.jsonl"
+
+
+def config_dir() -> Path:
+    """conf/: inside the package when installed from a wheel, at the top of the repository when editable."""
+    packed = PACKAGE / "conf"
+    return packed if packed.is_dir() else PACKAGE.parents[1] / "conf"
+
+
+def repository() -> Path | None:
+    """The repository that this package is run from; None when installed."""
+    top = PACKAGE.parents[1]
+    return top if (top / ".git").exists() else None

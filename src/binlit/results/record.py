@@ -1,0 +1,152 @@
+"""The record of one run: one JSON object, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from binlit.config import Config, fingerprint, row_of
+from binlit.paths import MANIFEST, RECORD, RECORDS, repository
+
+Record = dict[str, Any]
+LIBRARIES = ("binlit", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy")
+
+
+def new_record(cfg: Config, status: str, **content: Any) -> Record:
+    """A record of the run of `cfg`: status "ok" or "failed", identity, and `content` (metrics, curve, error, ...)."""
+    return {
+        "status": status,
+        "experiment": cfg["name"],
+        "row": row_of(cfg),
+        "seed": cfg["seed"],
+        "fingerprint": fingerprint(cfg),
+        **content,
+        "config": cfg,
+        "versions": versions(),
+        "commit": commit(),
+        "hardware": hardware(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_record(folder: Path, record: Record) -> Path:
+    """Writes result.json under a temporary name, then renames it: whoever reads sees all of it or nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_whole(folder / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Writes a text file atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def read_record(folder: Path) -> Record | None:
+    """The folder's record; None where there is none."""
+    path = folder / RECORD
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def finished(folder: Path, print_of: str) -> Record | None:
+    """The record of a run that ended well with this fingerprint; None where it has still to be run."""
+    record = read_record(folder)
+    return record if record and record["status"] == "ok" and record["fingerprint"] == print_of else None
+
+
+def set_aside(folder: Path) -> None:
+    """Moves what an earlier run left in `folder` into folder/superseded/N, where no report looks."""
+    if not (folder / RECORD).exists() and not (folder / "checkpoints").exists():
+        return
+    old = folder / "superseded"
+    target = old / str(1 + max((int(path.name) for path in old.glob("[0-9]*")), default=0))
+    target.mkdir(parents=True)
+    for path in folder.iterdir():
+        if path.name not in ("superseded", ".lock", ".hydra"):
+            path.rename(target / path.name)
+
+
+def read_records(source: Path) -> list[Record]:
+    """All records under a folder (result.json files, or records.jsonl), or of one .jsonl file; runs kept aside left out.
+
+    Raises:
+        FileNotFoundError: there is no record; the message says where it looked.
+    """
+    if source.is_file():
+        return [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
+    paths = sorted(path for path in source.glob(f"**/{RECORD}") if "superseded" not in path.parts)
+    if paths:
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    if (source / RECORDS).is_file():
+        return read_records(source / RECORDS)
+    raise FileNotFoundError(f"no {RECORD} under {source} and no {RECORDS} in it: run something into it first")
+
+
+def read_manifest(source: Path) -> list[Record]:
+    """What the sweep into this folder set out to run: row, seed and fingerprint of each job; [] for no sweep."""
+    path = source / MANIFEST
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the folder for one process; others wait. The lock goes with the process, however it ends.
+
+    A job whose sweep was killed may live on for a while: a second start waits for it and then finds its record.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@cache
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+@cache
+def commit() -> str | None:
+    """The repository's commit, with + behind it where files differ from it; None when run from an installed package."""
+    top = repository()
+    if top is None:
+        return None
+    try:
+        said = [
+            subprocess.run(["git", "-C", str(top), *words], capture_output=True, text=True, check=True, timeout=10).stdout
+            for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--", "src", "conf"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said[0].strip() + ("+" if said[1].strip() else "")
+
+
+def hardware() -> dict[str, Any]:
+    import torch
+
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+@cache
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

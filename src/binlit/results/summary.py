@@ -1,0 +1,122 @@
+"""What a run says of itself: its outcome for the record, the lines at its end, TensorBoard's HParams."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import TensorBoardLogger
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from binlit.binary import OutputSiteWarning
+from binlit.cli import complain
+from binlit.config import Config, row_of
+from binlit.dataset import ImageData
+from binlit.results.record import Record
+
+
+def outcome(curve: list[dict[str, float]], tested: Mapping[str, Tensor], data: ImageData) -> dict[str, Any]:
+    """metrics, best epoch (lowest validation loss), duration in s, training samples/s, and the curve."""
+    metrics = {name: float(value) for name, value in tested.items() if name.startswith("test/")}
+    judged = [entry for entry in curve if math.isfinite(entry.get("val/loss", math.nan))]
+    best = min(judged, key=lambda entry: entry["val/loss"]) if judged else None
+    if best:
+        metrics |= {name: best[name] for name in ("val/acc", "val/loss")}
+    seconds = sum(entry["train_seconds"] for entry in curve)
+    return {
+        "metrics": {name: finite(value) for name, value in metrics.items()} | {"test/n": len(data.parts["test"])},
+        "best_epoch": int(best["epoch"]) if best else None,
+        "duration": sum(entry["seconds"] for entry in curve),
+        "samples_per_s": len(curve) * len(data.parts["train"]) / seconds if seconds else 0.0,
+        "curve": [{name: finite(value) for name, value in entry.items()} for entry in curve],
+    }
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is no finite number (JSON has no NaN)."""
+    return value if math.isfinite(value) else None
+
+
+def announce(record: Record, folder: Path, note: str, sites: bool) -> None:
+    """The run's result in a line; with `sites`, what each binary site did in the last epoch, 0 gradients in red."""
+    console, metrics = Console(highlight=False), record["metrics"]
+    row = " ".join(str(value) for key, value in record["row"].items() if value != "none" or key == "layer")
+    loss = "nan" if metrics["test/loss"] is None else f"{metrics['test/loss']:.4f}"
+    console.print(
+        f"layer {row}, seed {record['seed']}: [bold]test accuracy {100 * metrics['test/acc']:.2f} %[/], loss {loss}, "
+        f"best epoch {record['best_epoch']} of {len(record['curve'])} ({note})",
+        soft_wrap=True,
+    )
+    figures = site_figures(record["curve"][-1]) if record["curve"] else {}
+    dead = [site for site, values in figures.items() if values.get("grad_below") == 0]
+    if sites:
+        if figures:
+            console.print(site_table(figures))
+        console.print(f"record: {folder / 'result.json'}", soft_wrap=True)
+    for site in dead:
+        console.print(f"[bold red]no gradient passes below {site}: the layers below it learn nothing[/]", soft_wrap=True)
+
+
+def site_figures(entry: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """{site: {figure: value}} of one epoch of the curve."""
+    figures: dict[str, dict[str, float]] = {}
+    for name, value in entry.items():
+        if name.startswith("site/"):
+            _, site, figure = name.split("/")
+            figures.setdefault(site, {})[figure] = value
+    return figures
+
+
+def site_table(figures: dict[str, dict[str, float]]) -> Table:
+    """One row a site; a gradient of 0 below it is red."""
+    table = Table(title="binary sites, last epoch")
+    for heading in ("site", "slope", "ones", "flat", "flips", "gradient below"):
+        table.add_column(heading, justify="left" if heading == "site" else "right")
+    for site, values in figures.items():
+        shares = [f"{100 * values[key]:.1f} %" if key in values else "–" for key in ("ones", "flat", "flips")]
+        gradient = values["grad_below"]
+        shown = "[bold red]0[/]" if gradient == 0 else f"{gradient:.2e}" if gradient is not None else "nan"
+        table.add_row(site, f"{values['slope']:.3g}", *shares, shown)
+    return table
+
+
+def fill_hparams(trainer: pl.Trainer, cfg: Config, metrics: dict[str, Any]) -> None:
+    """TensorBoard's HParams tab: the row, the seed and the recipe, with the final metrics."""
+    params = {**row_of(cfg), "seed": cfg["seed"], "dataset": cfg["dataset"]["name"], "model": cfg["model"]["name"]}
+    params |= {f"optimizer.{key}": value for key, value in cfg["optimizer"].items() if key in ("name", "lr")}
+    params |= {"epochs": cfg["trainer"]["max_epochs"], "batch_size": cfg["dataset"]["batch_size"]}
+    final = {f"final/{name}": value for name, value in metrics.items() if value is not None}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams({key: str(value) if isinstance(value, list) else value for key, value in params.items()}, final)
+            logger.finalize("success")
+
+
+@contextlib.contextmanager
+def shown_warnings() -> Iterator[None]:
+    """Shows binlit's own warnings as one line on standard error, and lets the others be."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", OutputSiteWarning)
+        yield
+    for warning in caught:
+        if issubclass(warning.category, OutputSiteWarning):
+            complain(f"warning: {warning.message}")
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def quiet_lightning() -> None:
+    """Leaves Lightning's tips out, and the warnings that do not apply here."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # data is in memory: none are needed
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # going on into the same folder is meant
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")  # Lightning 2.6 under torch 2.15
+    warnings.filterwarnings("ignore", message=".*number of training batches.*is smaller than the logging interval.*")

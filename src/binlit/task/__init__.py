@@ -1,0 +1,7 @@
+"""What is learned: the LightningModules, and what they show while they train."""
+
+from binlit.task.classification import Classification
+from binlit.task.monitor import SiteMonitor
+from binlit.task.progress import ProgressBar
+
+__all__ = ["Classification", "ProgressBar", "SiteMonitor"]

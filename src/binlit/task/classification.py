@@ -1,0 +1,163 @@
+"""Classification: cross entropy, accuracy, and any estimator at any site."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from binlit.anneal import Constant, Schedule
+from binlit.binary import binary_units, set_slope
+from binlit.estimator import Step
+
+Batch = tuple[Tensor, Tensor]
+History = list[dict[str, float]]
+
+
+class Classification(pl.LightningModule):
+    """Trains and tests a net, binary or not, on labelled images.
+
+    Args:
+        net: (N, C, H, W) -> logits (N, classes); binary units already placed.
+        classes: number of classes.
+        anneal: slope of the binary units in each epoch.
+        optimizer: parameters -> optimizer.
+        scheduler: optimizer -> learning-rate scheduler, stepped each epoch; None for none.
+        seed: of everything drawn while training and testing.
+        eval_draws: predictions averaged at validation and test time (mean of the probabilities over as many draws).
+        channels_last: memory format of weights and images.
+
+    Attributes:
+        history: one entry of metrics for each epoch done; saved in checkpoints.
+        config: the run's config as plain containers, or None; saved too, so that a checkpoint alone can be tested again.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        classes: int,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        anneal: Schedule | None = None,
+        scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
+        seed: int = 0,
+        eval_draws: int = 1,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        self.net = net.to(memory_format=torch.channels_last) if channels_last else net  # type: ignore[call-overload]
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.anneal = anneal or Constant()
+        self.seed, self.eval_draws, self.classes = seed, eval_draws, classes
+        self.metrics = nn.ModuleDict()
+        for part in ("train", "val", "test"):
+            # validate_args would look through every batch; the labels were checked when they were read
+            self.metrics[f"{part}/acc"] = MulticlassAccuracy(classes, average="micro", validate_args=False)
+            self.metrics[f"{part}/loss"] = MeanMetric(nan_strategy="disable")
+        self.config: dict[str, Any] | None = None
+        self.history: History = []
+        self._begun = self._validating = 0.0
+        self.latest_loss: Tensor | None = None  # of the last training batch, for the progress bar
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def on_train_epoch_start(self) -> None:
+        self._begun, self._validating = time.perf_counter(), 0.0
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch))  # bits do not depend on what ran before the epoch
+        set_slope(self.net, self.anneal.slope(self.current_epoch + 1))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        x, y = batch
+        with Step(self.net) as step:
+            logits = self.net(step.inputs(x))
+            targets = step.targets(y)
+            losses = F.cross_entropy(logits, targets, reduction="none")  # (R * B,)
+            loss = step.loss(losses)
+        self.latest_loss = loss.detach()
+        self._count("train", logits.detach(), targets, losses.detach())
+        if self.trainer.log_every_n_steps and self.global_step % self.trainer.log_every_n_steps == 0:
+            self.log("train/loss_step", self.latest_loss)
+        return loss
+
+    def on_validation_start(self) -> None:
+        self._validating -= time.perf_counter()
+
+    def on_validation_end(self) -> None:
+        self._validating += time.perf_counter()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate("val", batch)
+
+    def on_test_start(self) -> None:
+        torch.manual_seed(epoch_seed(self.seed, -1))
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate("test", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self._totals("val"))
+
+    def on_test_epoch_end(self) -> None:
+        self.log_dict(self._totals("test"))
+
+    def on_train_epoch_end(self) -> None:
+        units, rate = binary_units(self.net), self.trainer.optimizers[0].param_groups[0]["lr"]
+        read = {"lr": float(rate)} | ({"slope": float(units[0].slope)} if units else {})
+        self.log_dict(self._totals("train") | read)
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        seconds = time.perf_counter() - self._begun
+        times = {"seconds": seconds, "train_seconds": seconds - self._validating}
+        self.history.append({"epoch": self.current_epoch + 1} | dict(sorted(metrics.items())) | read | times)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameters())
+        if self.make_scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"], checkpoint["config"] = self.history, self.config
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint.get("history", [])
+
+    def predict_logits(self, x: Tensor) -> Tensor:
+        """Log-probabilities of the mean prediction over `eval_draws` draws, up to a constant; (N, ...) -> (N, classes)."""
+        if self.eval_draws == 1:
+            return self.net(x)
+        draws = torch.stack([self.net(x).log_softmax(dim=1) for _ in range(self.eval_draws)])
+        return draws.logsumexp(dim=0)
+
+    def _evaluate(self, part: str, batch: Batch) -> None:
+        x, y = batch
+        logits = self.predict_logits(x)
+        self._count(part, logits, y, F.cross_entropy(logits, y, reduction="none"))
+
+    def _count(self, part: str, logits: Tensor, targets: Tensor, losses: Tensor) -> None:
+        self._metric(f"{part}/acc").update(logits, targets)
+        self._metric(f"{part}/loss").update(losses)
+
+    def _totals(self, part: str) -> dict[str, Tensor]:
+        """The part's metrics over all that was counted since the last call; counting starts anew."""
+        totals = {}
+        for name in (f"{part}/acc", f"{part}/loss"):
+            totals[name] = self._metric(name).compute()
+            self._metric(name).reset()
+        return totals
+
+    def _metric(self, name: str) -> Metric:
+        metric = self.metrics[name]
+        assert isinstance(metric, Metric)
+        return metric
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Seed of what is drawn in one epoch (-1: in the test), in [0, 2^63)."""
+    return (seed * 1_000_003 + epoch + 2) % 2**63

@@ -1,0 +1,119 @@
+"""What each binary site does, epoch by epoch: the figures that show a silent failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from binlit.binary import BinaryActivation, binary_units
+
+
+class SiteMonitor(pl.Callback):
+    """Logs for each binary site, at the end of each epoch:
+
+    - `slope`: the slope that the unit's forward pass read;
+    - `ones`: share of bits that are on, over a fixed batch of validation images in evaluation mode;
+    - `flat`: share of units in the flat part of the surrogate, over the same batch;
+    - `flips`: share of these bits that changed since the epoch before (not there in the first epoch). Where bits are
+      drawn the same random numbers are used in every epoch, so that a flip comes from the weights and not from chance;
+    - `grad_below`: root mean square, over the batches looked at, of the norm of the loss's gradient with respect to
+      the unit's input. All that the layers below learn passes here; 0 means that they learn nothing from this site.
+
+    Args:
+        every: training batches from one look at the gradient to the next, >= 1.
+        examples: size of the fixed batch, >= 1.
+    """
+
+    def __init__(self, every: int = 100, examples: int = 128) -> None:
+        if every < 1 or examples < 1:
+            raise ValueError(f"callbacks.monitor: every={every} and examples={examples} must both be at least 1")
+        self.every, self.examples = every, examples
+        self.bits: dict[str, Tensor] = {}  # of the epoch before, bool
+        self.squares: dict[str, list[Tensor]] = {}
+        self._batch: Tensor | None = None
+        self._handles: list[RemovableHandle] = []
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        self._batch = data.normalise(data.parts["val"].images[: self.examples]).to(pl_module.device)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx % self.every:
+            return
+        for unit in binary_units(pl_module):
+            seen = self.squares.setdefault(unit.site, [])
+            seen.append(torch.zeros((), device=pl_module.device))  # stays 0 where no gradient arrives
+            self._handles.append(unit.register_forward_pre_hook(_watch(seen, len(seen) - 1)))
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._release()
+
+    def on_exception(self, *_: Any) -> None:
+        self._release()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        units = binary_units(pl_module)
+        if not units or self._batch is None:
+            return
+        calls = self._look(pl_module, units)
+        for unit in units:
+            squares = torch.stack(self.squares.pop(unit.site, [torch.zeros(())]))
+            z, slope, bits = calls[unit.site]
+            figures = {
+                "slope": slope,
+                "ones": bits.float().mean(),
+                "flat": unit.surrogate.is_flat(z).float().mean(),
+                "grad_below": squares.mean().sqrt(),
+            }
+            if unit.site in self.bits:
+                figures["flips"] = (bits != self.bits[unit.site]).float().mean()
+            self.bits[unit.site] = bits
+            pl_module.log_dict({f"site/{unit.site}/{name}": value for name, value in figures.items()})
+
+    def _look(self, module: pl.LightningModule, units: list[BinaryActivation]) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+        """z, slope and bits (bool) of every unit on the fixed batch; leaves chance and mode as they were."""
+        assert self._batch is not None
+        calls: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+
+        def keep(unit: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
+            calls[unit.site] = (unit.pre_activation(args[0])[1], unit.slope.clone(), (output == 1).cpu())
+
+        handles = [unit.register_forward_hook(keep) for unit in units]
+        training = module.training
+        module.eval()
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            module(self._batch)
+        module.train(training)
+        for handle in handles:
+            handle.remove()
+        return calls
+
+    def _release(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"bits": self.bits}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.bits = state_dict["bits"]
+
+
+def _watch(seen: list[Tensor], index: int) -> Callable[..., None]:
+    """A hook that adds the squared norm of the gradient at the unit's input to seen[index]."""
+
+    def hook(_unit: Any, args: tuple[Tensor, ...]) -> None:
+        def add(gradient: Tensor) -> None:
+            seen[index] = seen[index] + gradient.detach().float().square().sum()
+
+        if args[0].requires_grad:
+            args[0].register_hook(add)
+
+    return hook

@@ -1,0 +1,108 @@
+"""Trains and tests one net, or with -m a whole table.
+
+    python -m binlit.train                                                one run on the embedded digits
+    python -m binlit.train +experiment=mnist binary.layer=2               one run, another site
+    python -m binlit.train -m +experiment=mnist_table                     a whole table
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from binlit.cli import USAGE_ERROR, complain, run_hydra
+from binlit.config import Config, ConfigError, check, fingerprint
+from binlit.results.record import finished, locked, new_record, set_aside, write_record
+
+
+def main() -> None:
+    run_hydra(job)
+
+
+def job(cfg: DictConfig) -> float | None:
+    """One run, from its config to its record; returns the test accuracy (what an Optuna sweep maximises)."""
+    config, launched = check(cfg), HydraConfig.get()
+    folder = Path(launched.runtime.output_dir)
+    in_sweep = launched.mode == RunMode.MULTIRUN
+    with locked(folder):
+        if not config["resume"]:
+            set_aside(folder)
+        record = finished(folder, fingerprint(config))
+        if record is None:
+            try:
+                record = new_record(config, "ok", **train(config, folder, in_sweep))
+            except Exception as error:
+                report_failure(config, folder, error, in_sweep)
+                raise
+            write_record(folder, record)
+            note = f"{record['duration']:.0f} s, {record['samples_per_s']:.0f} samples/s"
+        else:
+            note = "done already; resume=false trains anew"
+    from binlit.results.summary import announce
+
+    announce(record, folder, note, sites=not in_sweep)
+    return record["metrics"].get("test/acc")
+
+
+def train(cfg: Config, folder: Path, in_sweep: bool = False) -> dict[str, Any]:
+    """Fits, tests the best epoch, and returns what the record holds of it.
+
+    Args:
+        cfg: a checked config.
+        folder: where checkpoints and logs land; a checkpoint that is there already is gone on from.
+        in_sweep: one of many jobs: one thread, no progress bar.
+    """
+    # Heavy imports come late, so that --help and a config error answer at once.
+    from binlit.build import best_checkpoint, build_data, build_task, build_trainer, set_threads
+    from binlit.results.summary import fill_hparams, outcome, quiet_lightning, shown_warnings
+
+    quiet_lightning()
+    set_threads(cfg["threads"], in_sweep)
+    data = build_data(cfg)
+    with shown_warnings():
+        task = build_task(cfg)
+    trainer = build_trainer(cfg, folder, quiet=in_sweep)
+    data.setup()
+    trainer.fit(task, datamodule=data, ckpt_path=starting_point(cfg, folder), weights_only=True)
+    curve, best = task.history, best_checkpoint(trainer)
+    trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
+    content = outcome(curve, trainer.callback_metrics, data)
+    fill_hparams(trainer, cfg, content["metrics"])
+    return content
+
+
+def starting_point(cfg: Config, folder: Path) -> str | None:
+    """The checkpoint to go on from: this run's own last one, else `ckpt_path`, else None.
+
+    Raises:
+        ConfigError: ckpt_path is no file.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        return str(last)
+    if cfg["ckpt_path"] and not Path(cfg["ckpt_path"]).is_file():
+        raise ConfigError(f"ckpt_path={cfg['ckpt_path']} is no file; give a run's checkpoints/last.ckpt")
+    return cfg["ckpt_path"]
+
+
+def report_failure(cfg: Config, folder: Path, error: Exception, in_sweep: bool) -> None:
+    """Leaves a failed record and the traceback in the folder; ends a single run whose input was wrong with status 2."""
+    from binlit.dataset.errors import DataError
+
+    write_record(folder, new_record(cfg, "failed", error=f"{type(error).__name__}: {error}", metrics={}))
+    (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    if isinstance(error, ConfigError | DataError) or in_sweep:
+        complain(f"{folder.name}: {error}" if in_sweep else error)
+        if not in_sweep:
+            raise SystemExit(USAGE_ERROR) from None
+
+
+if __name__ == "__main__":
+    from binlit.train import main as imported  # so that launchers send the job to their workers by name
+
+    imported()

@@ -1,0 +1,84 @@
+"""Hydra's basic sweeper, made safe for long tables.
+
+Every job is composed and checked before the first one starts. Jobs that are done already, and jobs that differ only in
+settings without effect, are left out. A failed job leaves a record and does not stop the others; the sweep then ends
+with status 1. What the sweep set out to run is written to sweep.json, so that the report can show what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
+
+
+class BinlitSweeper(BasicSweeper):
+    """See the module. Options are those of Hydra's basic sweeper."""
+
+    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        from binlit.config import ConfigError, check, fingerprint, row_of
+        from binlit.results.record import finished, write_whole
+
+        assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+        loader = self.hydra_context.config_loader
+        overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
+        jobs = [job for batch in self.split_arguments(overrides, None) for job in batch]
+
+        pending: list[list[str]] = []
+        expected: dict[str, dict[str, Any]] = {}
+        done, folder = 0, Path(self.config.hydra.sweep.dir)
+        for job in jobs:
+            composed = loader.load_sweep_config(self.config, job)
+            try:
+                cfg = check(composed)
+                _refuse_several_devices(cfg)
+            except ConfigError as error:
+                raise ConfigError(f"{error}\n(job {' '.join(job)}; nothing was started)") from error
+            identity = fingerprint(cfg)
+            if identity in expected:
+                continue
+            expected[identity] = {"row": row_of(cfg), "seed": cfg["seed"], "fingerprint": identity}
+            folder = Path(composed.hydra.sweep.dir)
+            if cfg["resume"] and finished(folder / composed.hydra.sweep.subdir, identity):
+                done += 1
+            else:
+                pending.append(job)
+
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        known = folder / "sweep.json"
+        for job in json.loads(known.read_text()) if known.is_file() else []:
+            expected.setdefault(job["fingerprint"], job)  # a table may be filled by several sweeps
+        write_whole(known, json.dumps(list(expected.values()), indent=1) + "\n")
+        print(
+            f"{len(jobs)} jobs: {len(jobs) - len(pending) - done} the same as others, {done} done already, "
+            f"{len(pending)} to run, into {folder}",
+            flush=True,
+        )
+        size = self.max_batch_size or max(1, len(pending))
+        returns = []
+        for start in range(0, len(pending), size):
+            returns.append(self.launcher.launch(pending[start : start + size], initial_job_idx=start))
+        failed = [job for batch in returns for job in batch if job.status != JobStatus.COMPLETED]
+        print(f"table: python -m binlit.report {folder}", flush=True)
+        if failed:
+            print(f"{len(failed)} of {len(pending)} jobs failed; their result.json says why", file=sys.stderr)
+            sys.exit(1)
+        return returns
+
+
+def _refuse_several_devices(cfg: dict[str, Any]) -> None:
+    from binlit.config import ConfigError
+
+    if cfg["trainer"].get("devices", 1) not in (1, "auto"):
+        raise ConfigError(
+            f"trainer.devices={cfg['trainer']['devices']} cannot be swept: each process would run the whole sweep "
+            "again; sweep with trainer.devices=1, or start the runs one by one"
+        )
