@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import hydra
@@ -100,7 +100,13 @@ def _known_keys() -> list[str]:
         group = "" if path.parent == config_dir() else path.parent.relative_to(config_dir()).as_posix()
         if group.startswith(("hydra", "experiment")):
             continue
-        content = OmegaConf.load(path)
-        names = [str(name) for name in content] if isinstance(content, DictConfig) else []
-        keys |= {f"{group}.{name}" if group else name for name in names} | ({group} if group else set())
-    return sorted(keys - {"defaults", "hydra"})
+        content = OmegaConf.to_container(OmegaConf.load(path))
+        keys |= set(_dotted(content, group)) | ({group} if group else set())
+    return sorted(key for key in keys if not key.startswith(("defaults", "hydra")))
+
+
+def _dotted(node: Any, path: str) -> Iterator[str]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        below = f"{path}.{key}" if path else str(key)
+        yield below
+        yield from _dotted(value, below)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from binlit.estimator.straight_through import clip
+
 
 class Surrogate:
     """A firing probability.
@@ -46,7 +48,7 @@ class HardSigmoid(Surrogate):
     """
 
     def probability(self, z: Tensor) -> Tensor:
-        return ((z + 1) / 2).clamp(0, 1)
+        return (clip(z) + 1) / 2
 
     def is_flat(self, z: Tensor) -> Tensor:
         return z.abs() > 1

@@ -30,10 +30,9 @@ def check(cfg: DictConfig | Config) -> Config:
     if isinstance(cfg, DictConfig):
         cfg = _resolved(cfg)
     problems = _problems(Run, cfg, "")
-    for group, options in OPTIONS.items():
-        node = cfg.get(group)
-        if isinstance(node, dict) and "name" in node:
-            problems += _problems(options.get(node["name"], OwnOption), node, group)
+    if not problems:  # what is wrong at the top often comes back in a group that repeats it
+        for group, options in OPTIONS.items():
+            problems += _problems(options.get(str(cfg[group].get("name")), OwnOption), cfg[group], group)
     if not problems:
         problems = list(_contradictions(cfg))
     if problems:
@@ -77,7 +76,8 @@ def _problems(schema: type[BaseModel], node: Config, group: str) -> list[str]:
         for detail in error.errors(include_url=False):
             loc = [str(part) for part in detail["loc"]]
             field = loc[0] if loc else ""
-            path = ".".join(part for part in (group, *loc[: 2 if schema is Run else 1]) if part)
+            depth = 2 if schema is Run and field == "binary" else 1  # deeper parts name members of unions
+            path = ".".join(part for part in (group, *loc[:depth]) if part)
             seen.setdefault(path, _sentence(schema, detail, path, field, node))
         return list(seen.values())
     return []
@@ -157,8 +157,8 @@ def _contradictions(cfg: Config) -> Iterable[str]:
     draws = estimator.get("draws")
     if isinstance(draws, list) and len(draws) > 1:
         numbers = [int(layer) for layer in chosen_layers(cfg) if layer.isdigit()]
-        if len(draws) < len(sites):
-            yield f"estimator.draws={draws} must have a count for each of the {len(sites)} sites, or be one integer"
+        if len(draws) != len(sites):
+            yield f"estimator.draws={draws} must have one count for each of the {len(sites)} sites, or be one integer"
         elif numbers and estimator["name"] == "rloo" and draws[numbers[0] - 1] < 2:
             yield f"estimator.draws={draws}: rloo needs at least 2 at site {numbers[0]}, the first that is binary"
     if binary["eval"] != "mean" and binary["eval_draws"] > 1:

@@ -56,12 +56,12 @@ def fingerprint(cfg: Config) -> str:
 
 
 def run_folder(cfg: Config) -> str:
-    """Name of the run's folder, such as `layer=2_stochastic_st_seed=0_5f0c9a1e`."""
+    """Name of the run's folder, such as `layer-2_stochastic_st_seed-0_5f0c9a1e` (no `=`: Hydra could not read it back)."""
     row = row_of(cfg)
-    parts = [f"layer={row['layer']}"]
+    parts = [f"layer-{row['layer']}"]
     if row["layer"] != NONE:
         parts += [row["mode"], row["estimator"]] + ([row["anneal"]] if row["anneal"] != NONE else [])
-    parts += [f"seed={cfg['seed']}", fingerprint(cfg)[:8]]
+    parts += [f"seed-{cfg['seed']}", fingerprint(cfg)[:8]]
     return "_".join(part.replace("/", "-") for part in parts)
 
 

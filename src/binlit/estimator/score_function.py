@@ -71,11 +71,8 @@ class ScoreFunction(Estimator):
             )
         logits = call.surrogate.logits(call.z)  # (N, ...)
         count = self._draws_here(call, step)
-        with torch.no_grad():
-            p = torch.sigmoid(logits)
-            noise = torch.rand((count, *p.shape), dtype=p.dtype, device=p.device)
-            bits = (noise < p).to(p.dtype)  # (K, N, ...)
-        log_prob = _log_prob(bits, logits)
+        bits = _draw(logits.detach(), count)
+        log_prob = _log_prob(bits, logits)  # (K, N)
         if count > 1:
             step.branch(count)
         step.record(call.site, log_prob.flatten())
@@ -166,10 +163,28 @@ class LeaveOneOut(ScoreFunction):
         return (rewards - rewards.mean(dim=0)) * (count / (count - 1))  # = f_k - mean of the others
 
 
+def _draw(logits: Tensor, count: int) -> Tensor:
+    """Independent bits, 0.0 or 1.0: logits (N, ...) -> (K, N, ...), in the memory layout of the logits."""
+    p = torch.sigmoid(logits)
+    noise = p.new_empty((count, *p.shape)) if not _is_channels_last(p) else _channels_last_draws(p, count)
+    return noise.uniform_().lt_(p)
+
+
 def _log_prob(bits: Tensor, logits: Tensor) -> Tensor:
     """sum_i b_i phi_i - log(1 + exp(phi_i)): bits (K, N, ...), logits (N, ...) -> (K, N), float32 or wider."""
+    if _is_channels_last(logits):  # a sum takes any order: take that of memory, which needs no copy
+        logits, bits = logits.permute(0, 2, 3, 1), bits.permute(0, 1, 3, 4, 2)
     with torch.autocast(logits.device.type, enabled=False):  # a sum over thousands of units does not fit bfloat16
         dtype = torch.promote_types(logits.dtype, torch.float32)
         phi = logits.flatten(1).to(dtype)
         taken = torch.einsum("knu,nu->kn", bits.flatten(2).to(dtype), phi)
         return taken - F.softplus(phi).sum(dim=1)
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def _channels_last_draws(p: Tensor, count: int) -> Tensor:
+    rows, channels, height, width = p.shape
+    return p.new_empty((count, rows, height, width, channels)).permute(0, 1, 4, 2, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from binlit.estimator.base import Call, Estimator
@@ -11,9 +12,18 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """Value of `hard`, gradient of `soft`.
 
     `soft - soft.detach()` is exactly 0, so that the value stays exactly binary; the common `soft + (hard - soft)`
-    rounds to 0.99999994. Only differentiable operations: vmap, torch.compile and double backward work.
+    rounds to 0.9999998 and the like where soft is large. Only differentiable operations: vmap, torch.compile and double backward work.
     """
     return hard + (soft - soft.detach())
+
+
+def clip(x: Tensor) -> Tensor:
+    """clamp(x, -1, 1), with gradient 1 on the closed interval |x| <= 1.
+
+    The papers' windows include their ends, and values do sit there: a latent weight clipped to +-1 would be stuck for
+    good. torch's own clamp sends nothing back at its bounds from version 2.15 on (before, it did).
+    """
+    return torch.where(x.abs() <= 1, x, x.detach().clamp(-1, 1))
 
 
 class StraightThrough(Estimator):
@@ -57,7 +67,7 @@ class ClippedStraightThrough(StraightThrough):
     """
 
     def soft(self, call: Call) -> Tensor:
-        return call.z.clamp(-1, 1)
+        return clip(call.z)
 
 
 class Detached(Estimator):

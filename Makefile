@@ -1,0 +1,35 @@
+# make demo    the main job in small, offline: a printed table and a picture
+# make test    the tests, offline
+PYTHON ?= python3
+PIP_FLAGS ?= --quiet --disable-pip-version-check
+BIN := .venv/bin
+
+.PHONY: setup demo test lint table-mnist clean
+
+setup: .venv/ready
+
+# The environment is made anew from what pyproject.toml says whenever that is newer.
+.venv/ready: pyproject.toml
+	@echo "setting up .venv: torch is a large download the first time"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(PIP_FLAGS) --editable '.[dev]'
+	touch $@
+
+demo: .venv/ready
+	$(BIN)/python -m binlit.train -m +experiment=demo hydra/launcher=joblib
+	$(BIN)/python -m binlit.report outputs/demo
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+table-mnist: .venv/ready
+	$(BIN)/python -m binlit.train -m +experiment=mnist_table hydra/launcher=joblib; \
+	status=$$?; $(BIN)/python -m binlit.report outputs/mnist_table --out docs/results/mnist_table && exit $$status
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache

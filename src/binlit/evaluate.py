@@ -1,0 +1,116 @@
+"""Tests a trained net again, with another way to make the bit at test time.
+
+    python -m binlit.evaluate checkpoint=outputs/mnist/RUN/checkpoints/best.ckpt binary.eval=threshold
+    python -m binlit.evaluate checkpoint=... binary.eval=mean binary.eval_draws=20
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from binlit.cli import USAGE_ERROR, complain, run_hydra
+from binlit.config import Config, ConfigError, check, nearest
+
+SETTINGS = ("checkpoint", "binary", "data_dir", "seed", "threads")
+
+
+def main() -> None:
+    run_hydra(job, config_name="evaluate")
+
+
+def job(cfg: DictConfig) -> float:
+    """One test; prints the result, appends it to evaluations.jsonl beside the run's record, returns the accuracy."""
+    from binlit.dataset.errors import DataError
+
+    try:
+        asked = _checked(cfg)
+        path = Path(asked["checkpoint"])
+        config = with_evaluation(saved_config(path), asked)
+        metrics = evaluate(config, path)
+    except (ConfigError, DataError) as error:
+        complain(error)
+        raise SystemExit(USAGE_ERROR) from None
+    binary = config["binary"]
+    way = binary["eval"] + (f" over {binary['eval_draws']} draws" if binary["eval"] == "mean" else "")
+    print(f"{path}, {way}, seed {config['seed']}: test accuracy {100 * metrics['test/acc']:.2f} %, loss {metrics['test/loss']:.4f}")
+    if path.parent.name == "checkpoints":
+        line = {"checkpoint": path.name, "eval": binary["eval"], "eval_draws": binary["eval_draws"], "seed": config["seed"]}
+        with (path.parents[1] / "evaluations.jsonl").open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line | {"metrics": metrics}) + "\n")
+    return metrics["test/acc"]
+
+
+def evaluate(cfg: Config, checkpoint: Path) -> dict[str, float]:
+    """The test metrics of the checkpoint's net under `cfg`."""
+    import torch
+
+    from binlit.build import build_data, build_task, build_trainer, set_threads
+    from binlit.results.summary import quiet_lightning
+
+    quiet_lightning()
+    set_threads(cfg["threads"], in_sweep=False)
+    data, task = build_data(cfg), build_task(cfg)
+    task.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
+    trainer = build_trainer({**cfg, "callbacks": {}, "logger": {}}, checkpoint.parent, quiet=True)
+    tested = trainer.test(task, datamodule=data, verbose=False)[0]
+    return {name: float(value) for name, value in tested.items()} | {"test/n": len(data.parts["test"])}
+
+
+def saved_config(path: Path) -> Config:
+    """The config that the checkpoint was trained under.
+
+    Raises:
+        ConfigError: the path is no file, or the file no checkpoint of binlit's.
+    """
+    if not path.is_file():
+        raise ConfigError(f"checkpoint={path} is no file; give a run's checkpoints/best.ckpt")
+    import torch
+
+    try:
+        config = torch.load(path, map_location="cpu", weights_only=True).get("config")
+    except Exception as error:  # whatever a foreign or damaged file makes torch raise
+        raise ConfigError(f"checkpoint={path} cannot be read as a checkpoint ({type(error).__name__})") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"checkpoint={path} holds no config, so it was not made by binlit.train")
+    return config
+
+
+def with_evaluation(cfg: Config, asked: Config) -> Config:
+    """The run's config with what was asked for put in, checked again."""
+    binary = {name: value for name, value in asked["binary"].items() if value is not None}
+    if binary.get("eval") == "mean" and "eval_draws" not in binary:
+        binary["eval_draws"] = max(10, cfg["binary"]["eval_draws"])
+    elif binary.get("eval", "mean") != "mean" and "eval_draws" not in binary:
+        binary["eval_draws"] = 1
+    changed = {**cfg, "binary": {**cfg["binary"], **binary}, "threads": asked["threads"], "data_dir": asked["data_dir"]}
+    if "data_dir" in cfg["dataset"]:
+        changed["dataset"] = {**cfg["dataset"], "data_dir": asked["data_dir"]}
+    if asked["seed"] is not None:  # of the draws; the split keeps dataset.seed
+        changed["seed"] = asked["seed"]
+    return check(changed)
+
+
+def _checked(cfg: DictConfig) -> Config:
+    """The command line's settings as plain containers.
+
+    Raises:
+        ConfigError: checkpoint is missing, or a setting does not exist.
+    """
+    if OmegaConf.is_missing(cfg, "checkpoint"):
+        raise ConfigError("checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt")
+    asked: Any = OmegaConf.to_container(cfg, resolve=True)
+    for key in asked:
+        if key not in SETTINGS:
+            near = nearest(key, SETTINGS)
+            raise ConfigError(f"there is no setting '{key}'" + (f"; did you mean {near}?" if near else ""))
+    return asked
+
+
+if __name__ == "__main__":
+    from binlit.evaluate import main as imported  # as in binlit.train
+
+    imported()

@@ -1,0 +1,59 @@
+"""Turns the records of a folder into a table: on the console, and as records.jsonl, table.md, table.csv, table.png.
+
+    python -m binlit.report outputs/mnist_table
+    python -m binlit.report outputs/mnist_table --out docs/results/mnist_table
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from binlit.cli import USAGE_ERROR, complain
+from binlit.paths import RECORDS
+from binlit.results.record import Record, read_manifest, read_records, write_whole
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, or 2 where there is nothing to report."""
+    parser = argparse.ArgumentParser(prog="python -m binlit.report", description="A table from the records of a folder.")
+    parser.add_argument("source", type=Path, nargs="+", help="folder of runs, of records.jsonl, or a .jsonl file")
+    parser.add_argument("--out", type=Path, help="folder for the table (default: the first source)")
+    parser.add_argument("--title", help="default: the experiment's name")
+    args = parser.parse_args(arguments)
+    try:
+        records = [record for source in args.source for record in read_records(source)]
+    except FileNotFoundError as error:
+        complain(error)
+        return USAGE_ERROR
+    records = [record for record in records if not record["config"]["trainer"].get("fast_dev_run")]
+    if not records:
+        complain(f"{args.source[0]} holds trial runs only (fast_dev_run): there is nothing to report")
+        return USAGE_ERROR
+    expected = [job for source in args.source if source.is_dir() for job in read_manifest(source)]
+    out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
+    write_report(records, expected, out, args.title)
+    return 0
+
+
+def write_report(records: list[Record], expected: list[Record], out: Path, title: str | None = None) -> None:
+    """Prints the table and writes its four files into `out`, each whole or not at all."""
+    from binlit.results.show import footnotes, to_console, to_markdown, to_picture
+    from binlit.results.table import build_table, published_source
+
+    experiment = records[0]["experiment"]
+    title = title or f"{experiment} ({records[0]['config']['dataset']['name']}, {records[0]['config']['model']['name']})"
+    table = build_table(records, expected, experiment)
+    out.mkdir(parents=True, exist_ok=True)
+    order = sorted(records, key=lambda record: (json.dumps(record["row"]), record["seed"], record["fingerprint"]))
+    write_whole(out / RECORDS, "".join(json.dumps(record, sort_keys=True) + "\n" for record in order))
+    write_whole(out / "table.csv", table.to_csv(index=False, float_format="%.6g"))
+    write_whole(out / "table.md", to_markdown(table, title, footnotes(order, published_source(experiment))))
+    to_picture(table, title, out / "table.png")
+    to_console(table, title)
+    print(f"written: {', '.join(str(out / name) for name in (RECORDS, 'table.md', 'table.csv', 'table.png'))}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

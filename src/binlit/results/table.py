@@ -1,0 +1,158 @@
+"""From records to a table: one row for each way to be binary, mean and 95 % interval over seeds, published beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy import stats
+
+from binlit.config import decisive
+from binlit.paths import PACKAGE
+from binlit.results.record import Record
+
+KEYS = ("layer", "mode", "estimator", "anneal")
+RowKey = tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Group:
+    """The runs of one row."""
+
+    row: dict[str, str]
+    done: list[Record] = field(default_factory=list)
+    failed: list[Record] = field(default_factory=list)
+    missing: int = 0
+
+
+def build_table(records: Sequence[Record], expected: Sequence[Mapping[str, Any]] = (), experiment: str = "") -> pd.DataFrame:
+    """One line a row, the non-binary one first.
+
+    Args:
+        records: of runs, done and failed.
+        expected: what a sweep set out to run (row, seed, fingerprint); what has no record counts as missing.
+        experiment: whose published numbers to put beside it; that of the records where not given.
+
+    Returns:
+        Columns: the row's keys; n (runs done); acc and loss (mean), acc_ci95 and loss_ci95 (half-width of Student's
+        t interval over seeds, NaN for one run); acc_published, loss_published, acc_difference (ours less published);
+        acc_cost (the non-binary row's accuracy less this one's); failed, missing. Accuracies and their differences
+        are in per cent and points, losses in nats.
+    """
+    groups = _groups(records, expected)
+    published = published_rows(experiment or (records[0]["experiment"] if records else ""))
+    for key in published:
+        groups.setdefault(key, Group(dict(key), missing=0))
+    lines = [_line(group, published.get(key)) for key, group in groups.items()]
+    table = pd.DataFrame(lines)
+    base = table.loc[table["layer"] == "none", "acc"]
+    table["acc_cost"] = base.iloc[0] - table["acc"] if len(base) == 1 else np.nan
+    extras = [name for name in table.columns if name in {k for g in groups.values() for k in g.row} and name not in KEYS]
+    figures = [
+        "n", "acc", "acc_ci95", "acc_cost", "acc_published", "acc_difference", "loss", "loss_ci95", "loss_published",
+        "failed", "missing",
+    ]  # fmt: skip
+    return _sorted(table[[*KEYS, *extras, *figures]].fillna(dict.fromkeys(extras, "")))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and half-width of the 95 % t interval (NaN for fewer than two values)."""
+    x = np.asarray(values, dtype=float)
+    if len(x) < 2:
+        return (float(x.mean()) if len(x) else float("nan")), float("nan")
+    return float(x.mean()), float(stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+
+
+@cache
+def published_rows(experiment: str) -> dict[RowKey, dict[str, float]]:
+    """{row: {"acc": per cent, "loss": nats}} of the study that the experiment repeats; empty where there is none."""
+    path = PACKAGE / "results" / "published" / f"{experiment}.yaml"
+    if not path.is_file():
+        return {}
+    rows = yaml.safe_load(path.read_text(encoding="utf-8"))["rows"]
+    return {_key({"anneal": "none"} | {k: row[k] for k in ("layer", "mode", "estimator")}): row for row in rows}
+
+
+def published_source(experiment: str) -> str | None:
+    """Where the published numbers are from, in a line."""
+    path = PACKAGE / "results" / "published" / f"{experiment}.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["source"] if path.is_file() else None
+
+
+def _key(row: Mapping[str, Any]) -> RowKey:
+    return tuple((name, str(row[name])) for name in (*KEYS, *sorted(set(row) - set(KEYS))) if name in row)
+
+
+def _groups(records: Sequence[Record], expected: Sequence[Mapping[str, Any]]) -> dict[RowKey, Group]:
+    groups: dict[RowKey, Group] = {}
+    variants = _variants(records)
+    latest = {record["fingerprint"]: record for record in sorted(records, key=lambda r: r["finished"])}
+    for record in latest.values():
+        row = {name: str(value) for name, value in record["row"].items()} | variants.get(record["fingerprint"], {})
+        group = groups.setdefault(_key(row), Group(row))
+        (group.done if record["status"] == "ok" else group.failed).append(record)
+    for job in expected:
+        if job["fingerprint"] not in latest:
+            row = {name: str(value) for name, value in job["row"].items()}
+            groups.setdefault(_key(row), Group(row)).missing += 1
+    return groups
+
+
+def _variants(records: Sequence[Record]) -> dict[str, dict[str, str]]:
+    """{fingerprint: {"setting": "optimizer.lr=0.01"}} where records of one row differ in more than the seed.
+
+    So that a sweep over any other setting gets a row each, and two recipes are never averaged.
+    """
+    by_row: dict[RowKey, list[Record]] = {}
+    for record in records:
+        by_row.setdefault(_key(record["row"]), []).append(record)
+    named: dict[str, dict[str, str]] = {}
+    for same_row in by_row.values():
+        flat = [dict(_leaves(decisive(record["config"]))) for record in same_row]
+        differing = sorted(
+            name
+            for name in {name for one in flat for name in one}
+            if name.rpartition(".")[2] != "seed" and len({str(one.get(name)) for one in flat}) > 1
+        )
+        if differing:
+            for record, one in zip(same_row, flat, strict=True):
+                named[record["fingerprint"]] = {"setting": ", ".join(f"{name}={one.get(name)}" for name in differing)}
+    return named
+
+
+def _leaves(node: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def _line(group: Group, published: Mapping[str, float] | None) -> dict[str, Any]:
+    line: dict[str, Any] = {**group.row, "n": len(group.done), "failed": len(group.failed), "missing": group.missing}
+    for name, scale in (("acc", 100), ("loss", 1)):
+        values = [record["metrics"][f"test/{name}"] for record in group.done]
+        finite = [value * scale for value in values if value is not None]
+        # a run without a finite loss leaves the mean without one: nothing is averaged away
+        line[name], line[f"{name}_ci95"] = interval(finite) if len(finite) == len(values) else (np.nan, np.nan)
+        line[f"{name}_published"] = published[name] if published else np.nan
+    line["acc_difference"] = line["acc"] - line["acc_published"]
+    return line
+
+
+def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+    """none first; then by estimator in the order in which they are usually named, mode, anneal, layer (all last)."""
+    estimators = ["none", "st", "st_identity", "st_clipped", "detached", "reinforce", "rloo"]
+    rank = {
+        "estimator": lambda x: (estimators.index(x), x) if x in estimators else (len(estimators), x),
+        "mode": lambda x: ["none", "stochastic", "deterministic"].index(x) if x != "" else 3,
+        "layer": lambda x: (["none"].index(x) - 1, "") if x == "none" else (1, "") if x == "all" else (0, x),
+        "anneal": lambda x: (x != "none", x),
+    }
+    keys = [tuple(rank[name](line[name]) for name in ("estimator", "mode", "anneal", "layer")) for _, line in table.iterrows()]
+    return table.iloc[sorted(range(len(table)), key=lambda i: keys[i])].reset_index(drop=True)

@@ -1,0 +1,145 @@
+"""The unit's contract, for every estimator: bits, ties, seeds, inputs left alone, slopes that are read."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from binlit.binary import BinaryActivation
+from binlit.estimator import ESTIMATORS, Step, StepError
+
+
+def make(name: str, **options) -> BinaryActivation:
+    rule = ESTIMATORS[name]()
+    options.setdefault("surrogate", "logistic" if rule.score_function else "hard_sigmoid")
+    return BinaryActivation(rule, site="site", **options)
+
+
+def train_once(unit: BinaryActivation, x: torch.Tensor) -> torch.Tensor:
+    with Step(unit) as step:
+        return unit(step.inputs(x))
+
+
+@pytest.fixture(params=sorted(ESTIMATORS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.mark.parametrize("mode", ["stochastic", "deterministic"])
+@pytest.mark.parametrize(("levels", "values"), [("01", {0.0, 1.0}), ("pm1", {-1.0, 1.0})])
+@pytest.mark.parametrize("training", [True, False])
+def test_output_is_exactly_binary(name, mode, levels, values, training):
+    unit = make(name, mode=mode, levels=levels).train(training)
+    x = torch.randn(512, 3, requires_grad=True)
+    out = train_once(unit, x) if training else unit(x)
+    assert set(out.unique().tolist()) == values
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_shape_dtype_and_input_are_kept(name, dtype):
+    unit = make(name)
+    x = torch.randn(6, 5, 4, 3, dtype=dtype, requires_grad=True)
+    before = x.detach().clone()
+    out = unit.eval()(x)
+    assert out.shape == x.shape
+    assert out.dtype == dtype
+    drawn = train_once(unit.train(), x)
+    assert drawn.shape[1:] == x.shape[1:]
+    assert drawn.dtype == dtype
+    assert torch.equal(x, before)
+
+
+def test_memory_format_is_kept(name):
+    x = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last).requires_grad_()
+    assert train_once(make(name), x).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_half_is_on_and_sign_of_zero_is_plus_one(name, training):
+    unit = make(name, mode="deterministic", levels="pm1").train(training)
+    if unit.estimator.score_function:  # draws in training whatever the mode
+        unit.eval()
+    x = torch.tensor([[0.0, -0.0, 1e-30, -1e-30]])
+    assert train_once(unit, x).tolist() == [[1.0, 1.0, 1.0, -1.0]]
+
+
+def test_threshold_moves_the_tie(name):
+    unit = make(name, mode="deterministic", threshold=0.5).eval()
+    assert unit(torch.tensor([0.4999, 0.5, 0.5001])).tolist() == [0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_same_seed_same_bits(name, training):
+    unit, x = make(name).train(training), torch.randn(64, 7)
+    outs = []
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        outs.append(train_once(unit, x))
+    assert torch.equal(outs[0], outs[1])
+    assert not torch.equal(outs[0], outs[2])
+
+
+def test_bits_come_with_the_surrogates_probability(name):
+    unit, x = make(name), torch.tensor([-0.8, -0.2, 0.0, 0.5, 0.9])
+    p = unit.surrogate.probability(x)
+    drawn = unit.eval()(x.expand(40_000, -1)).mean(0)
+    assert ((drawn - p).abs() < 4.5 * (p * (1 - p) / 40_000).sqrt() + 1e-9).all()
+    trained = train_once(unit.train(), x.expand(40_000, -1)).mean(0)
+    assert ((trained - p).abs() < 4.5 * (p * (1 - p) / 40_000).sqrt() + 1e-9).all()
+
+
+def test_the_forward_pass_reads_the_slope(name):
+    """P(b = 1) at x = 0.3 follows the slope, and so does the gradient where the rule has one."""
+    unit, x = make(name), torch.full((50_000, 1), 0.3)
+    for slope in (1.0, 2.5):
+        unit.slope.fill_(slope)
+        p = unit.surrogate.probability(torch.tensor(0.3 * slope)).item()
+        assert train_once(unit, x).mean().item() == pytest.approx(p, abs=0.012)
+
+
+def test_the_slope_is_saved_with_the_weights(name):
+    unit = make(name)
+    unit.slope.fill_(3.0)
+    fresh = make(name)
+    fresh.load_state_dict(unit.state_dict())
+    assert fresh.slope.item() == 3.0
+
+
+def test_a_score_function_thresholds_when_deterministic(name):
+    unit = make(name, mode="deterministic").eval()
+    x = torch.randn(100, 4)
+    assert torch.equal(unit(x), (x >= 0).float())
+
+
+def test_deepcopy_leaves_the_original_alone(name):
+    unit = make(name)
+    twin = copy.deepcopy(unit)
+    twin.slope.fill_(9.0)
+    assert unit.slope.item() == 1.0
+
+
+def test_a_score_function_outside_a_step_is_refused_in_training_only(name):
+    unit, x = make(name), torch.randn(3, 2)
+    if unit.estimator.score_function:
+        with pytest.raises(StepError, match="run the net inside `with binlit.Step"):
+            unit(x)
+    assert unit.eval()(x).shape == x.shape
+
+
+def test_nan_is_not_turned_into_a_bit_in_silence():
+    x = torch.tensor([float("nan")], requires_grad=True)
+    assert make("st")(x).isnan().all()
+
+
+@pytest.mark.parametrize("option", [{"mode": "sometimes"}, {"surrogate": "relu"}, {"levels": "10"}, {"evaluation": "no"}])
+def test_unknown_names_are_refused_with_what_there_is(option):
+    ((key, value),) = option.items()
+    with pytest.raises(ValueError, match=rf"{key}='{value}' is not known; choose"):
+        make("st", **option)
+
+
+def test_score_function_refuses_a_surrogate_that_reaches_the_ends():
+    with pytest.raises(ValueError, match="needs surrogate='logistic'"):
+        make("rloo", surrogate="hard_sigmoid")
