@@ -57,7 +57,7 @@ def build_net(cfg: Config) -> nn.Module:
     binary = cfg["binary"]
     return binarize(
         net,
-        [*layers],
+        [int(layer) if layer.isdigit() else layer for layer in layers],
         build(cfg["estimator"], without=("name", "surrogate")),
         sites=cfg["model"]["sites"],
         mode=binary["mode"],

@@ -48,6 +48,11 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
             raise
         complain(translated(error))
         sys.exit(USAGE_ERROR)
+    finally:
+        if full is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full
 
 
 def complain(message: object) -> None:
@@ -59,6 +64,8 @@ def complain(message: object) -> None:
 def translated(error: Exception) -> str:
     """Hydra's complaint in a line or two: the value, what is allowed, the nearest valid name."""
     text = str(error)
+    if isinstance(error, ConfigError):
+        return text
     if isinstance(error, MissingConfigException) and (found := re.search(r"(?:find|load) '([\w/@.\-]+)/([^/']*)'", text)):
         group, option = found.groups()
         return _unknown_option(group, option)

@@ -76,18 +76,22 @@ def train(cfg: Config, folder: Path, in_sweep: bool = False) -> dict[str, Any]:
     return content
 
 
-def starting_point(cfg: Config, folder: Path) -> str | None:
-    """The checkpoint to go on from: this run's own last one, else `ckpt_path`, else None.
+def starting_point(cfg: Config, folder: Path) -> Path | None:
+    """The checkpoint to go on from: this run's own last one, else a copy of `ckpt_path`, else None.
 
     Raises:
         ConfigError: ckpt_path is no file.
     """
+    from binlit.results.checkpoint import adopt
+
     last = folder / "checkpoints" / "last.ckpt"
     if last.is_file():
-        return str(last)
-    if cfg["ckpt_path"] and not Path(cfg["ckpt_path"]).is_file():
+        return adopt(last, folder / "checkpoints")
+    if cfg["ckpt_path"] is None:
+        return None
+    if not Path(cfg["ckpt_path"]).is_file():
         raise ConfigError(f"ckpt_path={cfg['ckpt_path']} is no file; give a run's checkpoints/last.ckpt")
-    return cfg["ckpt_path"]
+    return adopt(Path(cfg["ckpt_path"]), folder / "checkpoints")
 
 
 def report_failure(cfg: Config, folder: Path, error: Exception, in_sweep: bool) -> None:

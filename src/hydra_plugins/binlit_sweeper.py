@@ -35,9 +35,12 @@ class BinlitSweeper(BasicSweeper):
         expected: dict[str, dict[str, Any]] = {}
         done, folder = 0, Path(self.config.hydra.sweep.dir)
         for job in jobs:
-            composed = loader.load_sweep_config(self.config, job)
             try:
-                cfg = check(composed)
+                composed = loader.load_sweep_config(self.config, job)
+                if (cfg := check(composed)) and row_of(cfg)["layer"] == "none":
+                    job = [override for override in job if not _needs_a_binary_layer(override)]
+                    composed = loader.load_sweep_config(self.config, job)
+                    cfg = check(composed)
                 _refuse_several_devices(cfg)
             except ConfigError as error:
                 raise ConfigError(f"{error}\n(job {' '.join(job)}; nothing was started)") from error
@@ -72,6 +75,15 @@ class BinlitSweeper(BasicSweeper):
             print(f"{len(failed)} of {len(pending)} jobs failed; their result.json says why", file=sys.stderr)
             sys.exit(1)
         return returns
+
+
+def _needs_a_binary_layer(override: str) -> bool:
+    """Whether an override is without effect in a net with no binary layer.
+
+    Such a job drops it, and so runs under the experiment's own recipe whatever estimator its neighbours sweep.
+    """
+    key = override.lstrip("+").partition("=")[0]
+    return key.split(".")[0] in ("estimator", "anneal") or (key.startswith("binary.") and key != "binary.layer")
 
 
 def _refuse_several_devices(cfg: dict[str, Any]) -> None:

@@ -65,7 +65,7 @@ def binarize(
 
     Args:
         net: any module; weights, their names and the order of layers stay as they are.
-        layers: counted from 1 among `sites`; a list; the name of any module (also outside `sites`); `all`;
+        layers: a number, counted from 1 among `sites`; the name of any module (also outside `sites`); a list; `all`;
             `first`; `last`; `output` for the classifier's output (warned of); None for no binary layer.
         estimator: a name from `ESTIMATORS`, or an estimator object.
         sites: names of the candidate modules; the net's activation modules where not given.
@@ -112,14 +112,14 @@ def resolve_layers(layers: int | str | Sequence[int | str] | None, sites: Sequen
     names: list[str] = []
     for layer in wanted:
         number = ends.get(layer, layer) if isinstance(layer, str) else layer
-        if isinstance(number, str) and number.isdigit():
+        if isinstance(number, str) and number.isdigit() and number not in modules:
             number = int(number)
         if isinstance(number, int) and 1 <= number <= len(sites):
             name = sites[number - 1]
         elif number == OUTPUT:
             name = output_layer(net)
-        elif number in modules:
-            name = str(number)
+        elif isinstance(number, str) and number in modules:
+            name = number
         else:
             near = difflib.get_close_matches(str(layer), modules, 1)
             hint = f"; nearest module: {near[0]}" if near else ""

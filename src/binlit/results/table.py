@@ -68,20 +68,25 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return float(x.mean()), float(stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
 
 
-@cache
 def published_rows(experiment: str) -> dict[RowKey, dict[str, float]]:
     """{row: {"acc": per cent, "loss": nats}} of the study that the experiment repeats; empty where there is none."""
-    path = PACKAGE / "results" / "published" / f"{experiment}.yaml"
-    if not path.is_file():
-        return {}
-    rows = yaml.safe_load(path.read_text(encoding="utf-8"))["rows"]
+    rows = _published(experiment).get("rows", [])
     return {_key({"anneal": "none"} | {k: row[k] for k in ("layer", "mode", "estimator")}): row for row in rows}
 
 
 def published_source(experiment: str) -> str | None:
-    """Where the published numbers are from, in a line."""
-    path = PACKAGE / "results" / "published" / f"{experiment}.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))["source"] if path.is_file() else None
+    """Where the published numbers are from, in a line; None where there are none."""
+    return _published(experiment).get("source")
+
+
+@cache
+def _published(experiment: str) -> dict[str, Any]:
+    """The file that names the experiment among its `experiments`."""
+    for path in sorted((PACKAGE / "results" / "published").glob("*.yaml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if experiment in content["experiments"]:
+            return content
+    return {}
 
 
 def _key(row: Mapping[str, Any]) -> RowKey:

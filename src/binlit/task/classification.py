@@ -111,7 +111,7 @@ class Classification(pl.LightningModule):
         units, rate = binary_units(self.net), self.trainer.optimizers[0].param_groups[0]["lr"]
         read = {"lr": float(rate)} | ({"slope": float(units[0].slope)} if units else {})
         self.log_dict(self._totals("train") | read)
-        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        metrics = {name: float(x) for name, x in self.trainer.callback_metrics.items() if not name.endswith("_step")}
         seconds = time.perf_counter() - self._begun
         times = {"seconds": seconds, "train_seconds": seconds - self._validating}
         self.history.append({"epoch": self.current_epoch + 1} | dict(sorted(metrics.items())) | read | times)

@@ -1,0 +1,156 @@
+"""Slips of the keyboard: a line or two that name the value, what is allowed, the nearest name; status 2; no traceback."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from binlit.config import ConfigError, check, fingerprint, row_of, run_folder
+from binlit.paths import config_dir
+
+
+def composed(*overrides: str) -> dict:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return check(compose("config", list(overrides)))
+
+
+SLIPS = [
+    ("+experimnt=mnist", ["experimnt", "+experiment=mnist"]),
+    ("experiment=mnist", ["+experiment=NAME", "mnist_table"]),
+    ("+experiment=mnst", ["mnst", "did you mean mnist?"]),
+    ("binary.layr=2", ["binary.layr", "did you mean binary.layer?"]),
+    ("+binary.layr=2", ["binary.layr", "did you mean binary.layer?"]),
+    ("binary.layer=7", ["binary.layer=7", "mnist_cnn", "2 sites", "1 to 2", "did you mean 2?"]),
+    ("binary.layer=[1,3]", ["binary.layer=3", "2 sites"]),
+    ("binary.layer=0", ["binary.layer=0", "did you mean 1?"]),
+    ("binary.layer=al", ["binary.layer=al", "did you mean all?"]),
+    ("binary.mode=sometimes", ["binary.mode=sometimes", "stochastic or deterministic"]),
+    ("binary.levels=10", ["binary.levels=10", "01 or pm1"]),
+    ("seed=-1", ["seed=-1", "greater than or equal to 0"]),
+    ("seed=one", ["seed='one'", "integer"]),
+    ("threads=many", ["threads=many", "auto, or a number"]),
+    ("estimator=rlo", ["estimator=rlo", "did you mean rloo?"]),
+    ("dataset=minst", ["dataset=minst", "did you mean mnist?"]),
+    ("estimator.draws=4", ["estimator.draws"]),
+    ("trainer.max_epoch=3", ["did you mean trainer.max_epochs?"]),
+    ("trainer.max_epochs=0", ["trainer.max_epochs=0", "greater than or equal to 1"]),
+    ("trainer.precision=bf16", ["did you mean bf16-mixed?"]),
+    ("optimizer.lr=fast", ["optimizer.lr='fast'", "number"]),
+    ("optimizer.lr=nan", ["optimizer.lr"]),
+    ("model.classes=11", ["model.classes=11", "10 classes"]),
+    ("binary.eval_draws=5", ["binary.eval_draws=5", "binary.eval=mean"]),
+    ("callbacks.best.monitr=x", ["did you mean callbacks.best.monitor?"]),
+]
+
+
+@pytest.mark.parametrize(("override", "parts"), SLIPS)
+def test_a_slip_is_explained(override, parts, monkeypatch, capsys, tmp_path):
+    from binlit import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["binlit-train", override])
+
+    def never(_cfg) -> None:
+        raise AssertionError("the run began")
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run_hydra(never)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "Traceback" not in said
+    assert len(said.strip().splitlines()) <= 2
+    assert all(part in said for part in parts), said
+    assert not list(tmp_path.iterdir())  # nothing was made
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["estimator=rloo", "estimator.draws=1"], "at least 2"),
+        (["estimator=rloo", "estimator.draws=[4]", "estimator.repeat_at=inputs"], "site or input"),
+        (["estimator=rloo", "estimator.draws=[4,2,2]"], "one count for each of the 2 sites"),
+        (["estimator=rloo", "estimator.draws=[1,2]"], "at least 2 at site 1"),
+        (["estimator=rloo", "binary.surrogate=hard_sigmoid"], "needs binary.surrogate=logistic"),
+        (["estimator=reinforce", "estimator.decay=1.0"], "estimator.decay"),
+        (["model=mlp", "model.hidden=[10,10]"], r"give \['features.act1', 'features.act2'\]"),
+    ],
+)
+def test_contradictions_are_explained(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        composed(*overrides)
+
+
+def test_a_sweep_is_checked_whole_before_it_starts(cli, tmp_path):
+    done = cli("train", "-m", "seed=0,1", "binary.layer=1,9")
+    assert done.returncode == 2
+    assert "binary.layer=9 does not exist" in done.stderr
+    assert "nothing was started" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_several_devices_cannot_be_swept(cli):
+    done = cli("train", "-m", "seed=0,1", "trainer.devices=2")
+    assert done.returncode == 2
+    assert "trainer.devices=2 cannot be swept" in done.stderr
+
+
+def test_help_and_errors_answer_without_torch(cli):
+    """The heavy imports come late: neither path loads torch. (The time itself is measured by scripts/bench_startup.py.)"""
+    begun = time.perf_counter()
+    said = cli("train", "binary.layer=7", PYTHONPROFILEIMPORTTIME="1")
+    assert time.perf_counter() - begun < 30
+    assert said.returncode == 2
+    assert not [line for line in said.stderr.splitlines() if line.endswith((" torch", " pytorch_lightning"))]
+    shown = cli("train", "--help", PYTHONPROFILEIMPORTTIME="1")
+    assert shown.returncode == 0
+    assert "+experiment=" in shown.stdout
+    assert not [line for line in shown.stderr.splitlines() if line.endswith(" torch")]
+
+
+def test_seed_zero_is_a_seed():
+    assert composed("seed=0")["seed"] == 0
+    assert composed("seed=0")["dataset"]["seed"] == 0
+    assert fingerprint(composed("seed=0")) != fingerprint(composed("seed=1"))
+
+
+def test_own_classes_may_have_keys_of_their_own():
+    cfg = composed("estimator.name=mine", "estimator._target_=mine.Rule", "+estimator.strength=3")
+    assert cfg["estimator"]["strength"] == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "row"),
+    [
+        (["binary=none"], ["none"] * 4),
+        (["binary.layer=first"], ["1", "stochastic", "st", "none"]),
+        (["binary.layer=2", "binary.mode=deterministic"], ["2", "deterministic", "st", "none"]),
+        (["binary.layer=[2,1]", "anneal=linear"], ["all", "stochastic", "st", "linear"]),
+        (["binary.layer=all", "estimator=rloo"], ["all", "stochastic", "rloo", "none"]),
+        (["model=mlp", "binary.layer=all"], ["1", "stochastic", "st", "none"]),
+        (["binary.layer=output"], ["output", "stochastic", "st", "none"]),
+    ],
+)
+def test_rows_have_canonical_names(overrides, row):
+    assert list(row_of(composed(*overrides)).values()) == row
+
+
+def test_fingerprint_sees_what_decides_and_only_that():
+    base = fingerprint(composed())
+    same = [["threads=2"], ["output_dir=elsewhere"], ["logger=none"], ["name=other"], ["binary.layer=[1,2]"], ["resume=false"]]
+    assert {fingerprint(composed(*overrides)) for overrides in same} == {base}
+    other = [["seed=1"], ["binary.layer=1"], ["trainer.max_epochs=3"], ["optimizer.lr=0.2"], ["binary.threshold=0.1"]]
+    found = [fingerprint(composed(*overrides)) for overrides in other]
+    assert len({base, *found}) == len(other) + 1
+    plain = [["binary=none", *extra] for extra in ([], ["estimator=rloo"], ["binary.mode=deterministic"], ["anneal=step"])]
+    assert len({fingerprint(composed(*overrides)) for overrides in plain}) == 1
+    assert json.dumps(composed())  # plain containers
+
+
+def test_folder_names_can_be_given_back_to_hydra():
+    name = run_folder(composed("binary.layer=2", "seed=3"))
+    assert name.startswith("layer-2_stochastic_st_seed-3_")
+    assert "=" not in name

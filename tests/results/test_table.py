@@ -1,0 +1,128 @@
+"""Aggregation against scipy, published values beside it, holes shown."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from binlit.report import main, write_report
+from binlit.results.record import read_records, set_aside, write_record
+from binlit.results.show import cells, to_markdown
+from binlit.results.table import build_table, interval, published_rows
+
+NONE = {"layer": "none", "mode": "none", "estimator": "none", "anneal": "none"}
+ST1 = {"layer": "1", "mode": "stochastic", "estimator": "st", "anneal": "none"}
+
+
+def record(row: dict, seed: int, acc: float | None, loss: float | None = 0.1, experiment="mnist_table", **config) -> dict:
+    binary = {"layer": [] if row["layer"] == "none" else [row["layer"]]}
+    whole = {
+        "seed": seed, "dataset": {"name": "d", "seed": seed}, "model": {"name": "m", "sites": ["a", "b"]},
+        "binary": binary, "trainer": {"max_epochs": 1}, "estimator": {}, "anneal": {}, "row": {}, "name": "x", **config,
+    }  # fmt: skip
+    return {
+        "status": "ok" if acc is not None else "failed", "experiment": experiment, "row": row, "seed": seed,
+        "fingerprint": f"{row}{seed}{config}", "metrics": {"test/acc": acc, "test/loss": loss, "test/n": 10}, "config": whole,
+        "error": "ValueError: no", "finished": "2026-01-01", "duration": 3.0, "versions": {"torch": "2"},
+        "hardware": {"gpu": None, "processor": "p", "threads": 1},
+    }  # fmt: skip
+
+
+def test_interval_is_students():
+    x = [98.1, 98.4, 98.2, 98.9]
+    mean, half = interval(x)
+    low, high = stats.t.interval(0.95, len(x) - 1, loc=np.mean(x), scale=stats.sem(x))
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+    assert np.isnan(interval([1.0])[1])
+
+
+def test_rows_means_costs_and_published():
+    records = [record(NONE, s, a) for s, a in enumerate([0.98, 0.99])] + [record(ST1, s, a) for s, a in enumerate([0.97, 0.975])]
+    table = build_table(records).set_index(["layer", "mode", "estimator"])
+    none, st = table.loc[("none", "none", "none")], table.loc[("1", "stochastic", "st")]
+    assert none["acc"] == pytest.approx(98.5)
+    assert st["acc"] == pytest.approx(97.25)
+    assert st["acc_cost"] == pytest.approx(1.25)
+    assert st["acc_published"] == 98.29
+    assert st["acc_difference"] == pytest.approx(97.25 - 98.29)
+    assert st["n"] == 2
+    assert len(table) == 13  # published rows without a run are shown
+    assert table.loc[("all", "deterministic", "detached"), "n"] == 0
+
+
+def test_published_table_has_the_thirteen_rows():
+    rows = published_rows("mnist_table")
+    assert len(rows) == 13
+    assert sum(row["acc"] for row in rows.values()) == pytest.approx(
+        98.79 + 98.29 + 98.31 + 97.54 + 98.65 + 97.81 + 97.57 + 97.56 + 88.95 + 80.68 + 97.76 + 95.42 + 93.40
+    )
+    assert published_rows("no such study") == {}
+
+
+def test_failed_and_missing_runs_are_shown():
+    records = [record(ST1, 0, 0.9, experiment="other"), record(ST1, 1, None, experiment="other")]
+    expected = [{"row": ST1, "seed": 2, "fingerprint": "x"}, {"row": NONE, "seed": 2, "fingerprint": "y"}]
+    table = build_table(records, expected).set_index("layer")
+    assert table.loc["1", ["n", "failed", "missing"]].tolist() == [1, 1, 1]
+    assert table.loc["none", ["n", "failed", "missing"]].tolist() == [0, 0, 1]
+    text = cells(table.reset_index())
+    assert text.loc[1, "failed"] == "1"
+    assert "accuracy % | cost" in to_markdown(table.reset_index(), "t", [])
+
+
+def test_two_recipes_are_never_averaged():
+    records = [record(ST1, 0, 0.9, optimizer={"lr": 0.1}), record(ST1, 0, 0.8, optimizer={"lr": 0.01})]
+    table = build_table(records, experiment="other")
+    assert sorted(table["setting"]) == ["optimizer.lr=0.01", "optimizer.lr=0.1"]
+    assert table["n"].tolist() == [1, 1]
+
+
+def test_a_diverged_run_is_not_averaged_away():
+    records = [record(ST1, 0, 0.9), record(ST1, 1, 0.1, loss=None)]
+    line = build_table(records, experiment="other").iloc[0]
+    assert line["acc"] == pytest.approx(50)
+    assert np.isnan(line["loss"])
+
+
+def test_a_record_seen_twice_counts_once():
+    assert build_table([record(ST1, 0, 0.9)] * 2, experiment="other")["n"].tolist() == [1]
+
+
+def test_report_writes_four_files_from_folders_and_again_from_records(tmp_path, capsys):
+    for i, one in enumerate([record(NONE, 0, 0.98), record(ST1, 0, 0.97), record(ST1, 1, 0.96)]):
+        write_record(tmp_path / "runs" / str(i), one)
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "docs")]) == 0
+    names = {path.name for path in (tmp_path / "docs").iterdir()}
+    assert names == {"records.jsonl", "table.md", "table.csv", "table.png"}
+    assert (tmp_path / "docs" / "table.png").read_bytes().startswith(b"\x89PNG")
+    first = (tmp_path / "docs" / "table.csv").read_text()
+    assert main([str(tmp_path / "docs"), "--out", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "table.csv").read_text() == first
+    assert len(pd.read_csv(tmp_path / "docs" / "table.csv")) == 13
+    assert "no binary layer" not in capsys.readouterr().err
+
+
+def test_report_of_nothing_says_so(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert "run something into it first" in capsys.readouterr().err
+
+
+def test_runs_set_aside_are_kept_and_not_reported(tmp_path):
+    write_record(tmp_path / "run", record(ST1, 0, 0.9))
+    set_aside(tmp_path / "run")
+    write_record(tmp_path / "run", record(ST1, 0, 0.95))
+    assert [one["metrics"]["test/acc"] for one in read_records(tmp_path)] == [0.95]
+    kept = json.loads((tmp_path / "run" / "superseded" / "1" / "result.json").read_text())
+    assert kept["metrics"]["test/acc"] == 0.9
+
+
+def test_title_and_footnotes_come_from_the_records(tmp_path):
+    write_report([record(ST1, 0, 0.9), record(ST1, 1, None)], [], tmp_path)
+    text = (tmp_path / "table.md").read_text()
+    assert text.startswith("# mnist_table (d, m)")
+    assert "failed: 1 stochastic st none, seed 1: ValueError: no" in text
+    assert "torch 2 (1 runs)" in text

@@ -1,0 +1,80 @@
+"""Every experiment runs, one batch of everything; and the entry points as a user types them."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from binlit.paths import config_dir
+
+EXPERIMENTS = sorted(path.stem for path in (config_dir() / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiment_runs(experiment, cli, tmp_path, request):
+    text = (config_dir() / "experiment" / f"{experiment}.yaml").read_text()
+    environment = {}
+    if "digits" not in text:
+        environment["BINLIT_DATA_DIR"] = str(request.getfixturevalue("real_data"))
+    extra = ["-m", "seed=0", "binary.layer=null,1"] if "MULTIRUN" in text else []
+    done = cli("train", *extra, f"+experiment={experiment}", "trainer.fast_dev_run=true", "dataset.batch_size=16",
+               "dataset.eval_batch_size=64", **environment)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/*/*/result.json")]
+    assert found
+    assert {record["status"] for record in found} == {"ok"}
+    assert {record["experiment"] for record in found} == {experiment}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiment_opens_with_its_command_time_and_expectation(experiment):
+    text = (config_dir() / "experiment" / f"{experiment}.yaml").read_text()
+    head = text[: text.index("name:")]
+    assert re.search(r"python -m binlit\.train .*\+experiment=" + experiment, head)
+    assert "Time: " in head
+    assert "Expect: " in head
+
+
+def test_no_argument_trains_on_digits_and_evaluate_tests_again(cli, tmp_path):
+    done = cli("train", "trainer.max_epochs=1", "model=mlp")
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout
+    assert "gradient below" in done.stdout
+    (checkpoint,) = tmp_path.glob("outputs/digits/*/checkpoints/best.ckpt")
+    record = json.loads((checkpoint.parents[1] / "result.json").read_text())
+    same = cli("evaluate", f"checkpoint={checkpoint}")
+    assert f"{100 * record['metrics']['test/acc']:.2f} %" in same.stdout, same.stderr
+    mean = cli("evaluate", f"checkpoint={checkpoint}", "binary.eval=mean", "binary.eval_draws=5")
+    assert "mean over 5 draws" in mean.stdout, mean.stderr
+    lines = (checkpoint.parents[1] / "evaluations.jsonl").read_text().splitlines()
+    assert [json.loads(line)["eval"] for line in lines] == ["auto", "mean"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ([], "checkpoint is missing"),
+        (["checkpoint=nowhere.ckpt"], "is no file"),
+        (["checkpoint=/etc/hostname"], "cannot be read as a checkpoint"),
+    ],
+)
+def test_evaluate_explains_what_it_needs(cli, arguments, part):
+    done = cli("evaluate", *arguments)
+    assert done.returncode == 2
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_data_ends_with_advice_and_status_2(cli, tmp_path):
+    done = cli("train", "dataset=mnist", "dataset.download=false", f"data_dir={tmp_path}/nowhere")
+    assert done.returncode == 2
+    assert "dataset=digits works offline" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_binary_output_is_warned_of_before_training(cli):
+    done = cli("train", "binary.layer=output", "trainer.max_epochs=1", "model=mlp", "trainer.fast_dev_run=true")
+    assert done.returncode == 0, done.stderr
+    assert "warning: binary site 'classifier' is the classifier's output" in done.stderr

@@ -1,0 +1,75 @@
+"""From Python: three lines make any module binary, in a training loop of one's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import binlit
+
+
+def own_net() -> nn.Module:
+    return nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+def problem() -> tuple[torch.Tensor, torch.Tensor]:
+    x = torch.randn(512, 20)
+    return x, (x[:, :5].sum(1) > 0).long()
+
+
+@pytest.mark.parametrize("estimator", ["st", "st_identity", "st_clipped"])
+def test_a_plain_loop_trains_with_a_pathwise_estimator(estimator):
+    net = binlit.binarize(own_net(), layers=[1, 2], estimator=estimator)
+    x, y = problem()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    first = net[0].weight.detach().clone()
+    for _ in range(60):
+        loss = F.cross_entropy(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    net.eval()
+    assert (net(x).argmax(1) == y).float().mean() > 0.85
+    assert not torch.equal(net[0].weight, first)
+
+
+@pytest.mark.parametrize(("estimator", "options"), [("reinforce", {}), ("rloo", {"draws": 8})])
+def test_a_step_around_the_loss_trains_with_a_score_function(estimator, options):
+    net = binlit.binarize(own_net(), layers="last", estimator=estimator, **options)
+    x, y = problem()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    for _ in range(150):
+        with binlit.Step(net) as step:
+            losses = F.cross_entropy(net(step.inputs(x)), step.targets(y), reduction="none")
+            loss = step.loss(losses)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    net.eval()
+    assert (net(x).argmax(1) == y).float().mean() > 0.85
+
+
+def test_a_skip_connection_needs_the_input_repeated():
+    class Skip(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.act, self.b = nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(x + self.act(self.a(x)))
+
+    net = binlit.binarize(Skip(), 1, "rloo", draws=3, repeat_at="input")
+    with binlit.Step(net) as step:
+        losses = F.cross_entropy(net(step.inputs(torch.randn(5, 4))), step.targets(torch.ones(5).long()), reduction="none")
+        step.loss(losses).backward()
+    assert net.a.weight.grad is not None
+    assert net.a.weight.grad.abs().sum() > 0
+
+
+def test_names_are_loaded_on_first_use():
+    assert binlit.__version__
+    assert binlit.ESTIMATORS["st"].__name__ == "StraightThrough"
+    with pytest.raises(AttributeError, match="no attribute 'binarise'"):
+        _ = binlit.binarise
