@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ from torch.nn import functional as F
 import binlit
 
 
-def own_net() -> nn.Module:
+def own_net() -> nn.Sequential:
     return nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2))
 
 
@@ -21,7 +23,7 @@ def problem() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("estimator", ["st", "st_identity", "st_clipped"])
 def test_a_plain_loop_trains_with_a_pathwise_estimator(estimator):
-    net = binlit.binarize(own_net(), layers=[1, 2], estimator=estimator)
+    net: Any = binlit.binarize(own_net(), layers=[1, 2], estimator=estimator)
     x, y = problem()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
     first = net[0].weight.detach().clone()
@@ -60,9 +62,11 @@ def test_a_skip_connection_needs_the_input_repeated():
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.b(x + self.act(self.a(x)))
 
-    net = binlit.binarize(Skip(), 1, "rloo", draws=3, repeat_at="input")
+    net: Any = binlit.binarize(Skip(), 1, "rloo", draws=3, repeat_at="input")
     with binlit.Step(net) as step:
-        losses = F.cross_entropy(net(step.inputs(torch.randn(5, 4))), step.targets(torch.ones(5).long()), reduction="none")
+        losses = F.cross_entropy(
+            net(step.inputs(torch.randn(5, 4))), step.targets(torch.ones(5).long()), reduction="none"
+        )
         step.loss(losses).backward()
     assert net.a.weight.grad is not None
     assert net.a.weight.grad.abs().sum() > 0

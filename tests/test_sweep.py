@@ -24,7 +24,14 @@ def records(folder: Path) -> dict[str, dict]:
 
 
 def test_rows_without_effect_run_once_and_nothing_runs_twice(cli, tmp_path):
-    sweep = ["-m", *SMALL, "trainer.max_epochs=1", "name=t", "binary.layer=null,1", "binary.mode=stochastic,deterministic"]
+    sweep = [
+        "-m",
+        *SMALL,
+        "trainer.max_epochs=1",
+        "name=t",
+        "binary.layer=null,1",
+        "binary.mode=stochastic,deterministic",
+    ]
     first = cli("train", *sweep, "estimator=st,detached")
     assert first.returncode == 0, first.stderr
     assert "8 jobs: 3 the same as others, 0 done already, 5 to run" in first.stdout
@@ -42,11 +49,10 @@ def test_rows_without_effect_run_once_and_nothing_runs_twice(cli, tmp_path):
 
 
 def test_a_failed_job_leaves_a_record_and_the_others_go_on(cli, tmp_path):
-    done = cli("train", "-m", *SMALL, "trainer.max_epochs=1", "name=t", "dataset=mnist,digits", "dataset.download=false",
-               f"data_dir={tmp_path}/nowhere")  # fmt: skip
+    sweep = ["-m", *SMALL, "trainer.max_epochs=1", "name=t", "dataset=mnist,digits", f"data_dir={tmp_path}/nowhere"]
+    done = cli("train", *sweep, "dataset.download=false")
     assert done.returncode == 2  # digits has no setting `download`: refused before anything ran
-    done = cli("train", "-m", *SMALL, "trainer.max_epochs=1", "name=t", "dataset=mnist,digits", f"data_dir={tmp_path}/nowhere",
-               http_proxy="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9")  # fmt: skip
+    done = cli("train", *sweep, http_proxy="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9")
     assert done.returncode == 1
     assert "1 of 2 jobs failed" in done.stderr
     assert "Traceback" not in done.stderr
@@ -67,7 +73,9 @@ def test_a_sweep_killed_three_times_ends_as_an_unbroken_one(tmp_path, launcher):
 
     def start(where: Path) -> subprocess.Popen:
         where.mkdir(exist_ok=True)
-        return subprocess.Popen(command, cwd=where, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(
+            command, cwd=where, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     assert start(tmp_path / "whole").wait(280) == 0
     chance = random.Random(launcher)

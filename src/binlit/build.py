@@ -10,8 +10,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_object, instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from binlit.binary import binarize
@@ -21,7 +21,7 @@ from binlit.task import Classification, ProgressBar
 
 
 def build(node: dict[str, Any], without: tuple[str, ...] = ("name",), **extra: Any) -> Any:
-    """The object of one option: its `_target_` called with its keys, less `without` (or left to be called, `_partial_`).
+    """The object of one option: its `_target_` called with its keys less `without`, or left to be called (`_partial_`).
 
     Hydra's instantiate is used for what is nested inside only: it turns objects among its arguments into configs.
 
@@ -31,7 +31,10 @@ def build(node: dict[str, Any], without: tuple[str, ...] = ("name",), **extra: A
     if node.get("_target_") is None:
         return None
     keys = {key: value for key, value in node.items() if key not in ("_target_", "_partial_", *without)}
-    keys = {key: instantiate(value) if isinstance(value, dict) and "_target_" in value else value for key, value in keys.items()}
+    keys = {
+        key: instantiate(value) if isinstance(value, dict) and "_target_" in value else value
+        for key, value in keys.items()
+    }
     try:
         target = get_object(node["_target_"])
         return partial(target, **keys, **extra) if node.get("_partial_") else target(**keys, **extra)
@@ -111,4 +114,3 @@ def best_checkpoint(trainer: pl.Trainer) -> str | None:
 def set_threads(threads: int | str, in_sweep: bool) -> None:
     """One thread a job in a sweep (jobs side by side with more slow each other many times over), else all cores."""
     torch.set_num_threads(threads if isinstance(threads, int) else 1 if in_sweep else os.cpu_count() or 1)
-

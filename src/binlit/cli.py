@@ -21,7 +21,7 @@ USAGE_ERROR = 2
 
 
 class CheckBeforeRun(Callback):
-    """Refuses a single run whose config is wrong before its folder is made. (The sweeper checks the jobs of a sweep.)"""
+    """Refuses a single run whose config is wrong before its folder is made; the sweeper checks the jobs of a sweep."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         try:
@@ -66,7 +66,9 @@ def translated(error: Exception) -> str:
     text = str(error)
     if isinstance(error, ConfigError):
         return text
-    if isinstance(error, MissingConfigException) and (found := re.search(r"(?:find|load) '([\w/@.\-]+)/([^/']*)'", text)):
+    if isinstance(error, MissingConfigException) and (
+        found := re.search(r"(?:find|load) '([\w/@.\-]+)/([^/']*)'", text)
+    ):
         group, option = found.groups()
         return _unknown_option(group, option)
     if isinstance(error, ConfigCompositionException) and (found := re.search(r"override '([^']+)'", text)):

@@ -1,7 +1,7 @@
 """Tests a trained net again, with another way to make the bit at test time.
 
-    python -m binlit.evaluate checkpoint=outputs/mnist/RUN/checkpoints/best.ckpt binary.eval=threshold
-    python -m binlit.evaluate checkpoint=... binary.eval=mean binary.eval_draws=20
+python -m binlit.evaluate checkpoint=outputs/mnist/RUN/checkpoints/best.ckpt binary.eval=threshold
+python -m binlit.evaluate checkpoint=... binary.eval=mean binary.eval_draws=20
 """
 
 from __future__ import annotations
@@ -36,9 +36,15 @@ def job(cfg: DictConfig) -> float:
         raise SystemExit(USAGE_ERROR) from None
     binary = config["binary"]
     way = binary["eval"] + (f" over {binary['eval_draws']} draws" if binary["eval"] == "mean" else "")
-    print(f"{path}, {way}, seed {config['seed']}: test accuracy {100 * metrics['test/acc']:.2f} %, loss {metrics['test/loss']:.4f}")
+    result = f"test accuracy {100 * metrics['test/acc']:.2f} %, loss {metrics['test/loss']:.4f}"
+    print(f"{path}, {way}, seed {config['seed']}: {result}")
     if path.parent.name == "checkpoints":
-        line = {"checkpoint": path.name, "eval": binary["eval"], "eval_draws": binary["eval_draws"], "seed": config["seed"]}
+        line = {
+            "checkpoint": path.name,
+            "eval": binary["eval"],
+            "eval_draws": binary["eval_draws"],
+            "seed": config["seed"],
+        }
         with (path.parents[1] / "evaluations.jsonl").open("a", encoding="utf-8") as out:
             out.write(json.dumps(line | {"metrics": metrics}) + "\n")
     return metrics["test/acc"]

@@ -1,7 +1,7 @@
 """Turns the records of a folder into a table: on the console, and as records.jsonl, table.md, table.csv, table.png.
 
-    python -m binlit.report outputs/mnist_table
-    python -m binlit.report outputs/mnist_table --out docs/results/mnist_table
+python -m binlit.report outputs/mnist_table
+python -m binlit.report outputs/mnist_table --out docs/results/mnist_table
 """
 
 from __future__ import annotations
@@ -17,10 +17,15 @@ from binlit.results.record import Record, read_manifest, read_records, write_who
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, or 2 where there is nothing to report."""
-    parser = argparse.ArgumentParser(prog="python -m binlit.report", description="A table from the records of a folder.")
+    parser = argparse.ArgumentParser(
+        prog="python -m binlit.report", description="A table from the records of a folder."
+    )
     parser.add_argument("source", type=Path, nargs="+", help="folder of runs, of records.jsonl, or a .jsonl file")
     parser.add_argument("--out", type=Path, help="folder for the table (default: the first source)")
     parser.add_argument("--title", help="default: the experiment's name")
+    parser.add_argument(
+        "--into", type=Path, help="Markdown file to put the table into, between its two marks (see README)"
+    )
     args = parser.parse_args(arguments)
     try:
         records = [record for source in args.source for record in read_records(source)]
@@ -34,16 +39,25 @@ def main(arguments: list[str] | None = None) -> int:
     expected = [job for source in args.source if source.is_dir() for job in read_manifest(source)]
     out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
     write_report(records, expected, out, args.title)
+    if args.into:
+        try:
+            insert_table(args.into, out)
+        except ValueError as error:
+            complain(error)
+            return USAGE_ERROR
     return 0
 
 
 def write_report(records: list[Record], expected: list[Record], out: Path, title: str | None = None) -> None:
     """Prints the table and writes its four files into `out`, each whole or not at all."""
-    from binlit.results.show import footnotes, to_console, to_markdown, to_picture
+    from binlit.results.picture import to_picture
+    from binlit.results.show import footnotes, to_console, to_markdown
     from binlit.results.table import build_table, published_source
 
     experiment = records[0]["experiment"]
-    title = title or f"{experiment} ({records[0]['config']['dataset']['name']}, {records[0]['config']['model']['name']})"
+    title = (
+        title or f"{experiment} ({records[0]['config']['dataset']['name']}, {records[0]['config']['model']['name']})"
+    )
     table = build_table(records, expected, experiment)
     out.mkdir(parents=True, exist_ok=True)
     order = sorted(records, key=lambda record: (json.dumps(record["row"]), record["seed"], record["fingerprint"]))
@@ -53,6 +67,22 @@ def write_report(records: list[Record], expected: list[Record], out: Path, title
     to_picture(table, title, out / "table.png")
     to_console(table, title)
     print(f"written: {', '.join(str(out / name) for name in (RECORDS, 'table.md', 'table.csv', 'table.png'))}")
+
+
+def insert_table(page: Path, out: Path) -> None:
+    """Puts the table of `out`/table.md between `<!-- table: NAME -->` and `<!-- end of table -->`, NAME being out's.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    start, end = f"<!-- table: {out.name} -->", "<!-- end of table -->"
+    text = page.read_text(encoding="utf-8")
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{page} has no place for the table: add the lines {start} and {end}")
+    rows = [line for line in (out / "table.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    write_whole(page, f"{before}{start}\n\n" + "\n".join(rows) + f"\n\n{end}{after}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Trains and tests one net, or with -m a whole table.
 
-    python -m binlit.train                                                one run on the embedded digits
-    python -m binlit.train +experiment=mnist binary.layer=2               one run, another site
-    python -m binlit.train -m +experiment=mnist_table                     a whole table
+python -m binlit.train                                                one run on the embedded digits
+python -m binlit.train +experiment=mnist binary.layer=2               one run, another site
+python -m binlit.train -m +experiment=mnist_table                     a whole table
 """
 
 from __future__ import annotations

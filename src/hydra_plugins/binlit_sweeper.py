@@ -26,7 +26,9 @@ class BinlitSweeper(BasicSweeper):
         from binlit.config import ConfigError, check, fingerprint, row_of
         from binlit.results.record import finished, write_whole
 
-        assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
         loader = self.hydra_context.config_loader
         overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
         jobs = [job for batch in self.split_arguments(overrides, None) for job in batch]

@@ -123,7 +123,7 @@ def test_deepcopy_leaves_the_original_alone(name):
 def test_a_score_function_outside_a_step_is_refused_in_training_only(name):
     unit, x = make(name), torch.randn(3, 2)
     if unit.estimator.score_function:
-        with pytest.raises(StepError, match="run the net inside `with binlit.Step"):
+        with pytest.raises(StepError, match="run the net inside `with binlit"):
             unit(x)
     assert unit.eval()(x).shape == x.shape
 
@@ -133,7 +133,9 @@ def test_nan_is_not_turned_into_a_bit_in_silence():
     assert make("st")(x).isnan().all()
 
 
-@pytest.mark.parametrize("option", [{"mode": "sometimes"}, {"surrogate": "relu"}, {"levels": "10"}, {"evaluation": "no"}])
+@pytest.mark.parametrize(
+    "option", [{"mode": "sometimes"}, {"surrogate": "relu"}, {"levels": "10"}, {"evaluation": "no"}]
+)
 def test_unknown_names_are_refused_with_what_there_is(option):
     ((key, value),) = option.items()
     with pytest.raises(ValueError, match=rf"{key}='{value}' is not known; choose"):

@@ -1,4 +1,4 @@
-"""Slips of the keyboard: a line or two that name the value, what is allowed, the nearest name; status 2; no traceback."""
+"""Slips of the keyboard: a line or two that name the value, what is allowed and the nearest name; status 2."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_several_devices_cannot_be_swept(cli):
 
 
 def test_help_and_errors_answer_without_torch(cli):
-    """The heavy imports come late: neither path loads torch. (The time itself is measured by scripts/bench_startup.py.)"""
+    """Heavy imports come late: neither path loads torch. (scripts/bench_startup.py measures the time.)"""
     begun = time.perf_counter()
     said = cli("train", "binary.layer=7", PYTHONPROFILEIMPORTTIME="1")
     assert time.perf_counter() - begun < 30
@@ -140,12 +140,21 @@ def test_rows_have_canonical_names(overrides, row):
 
 def test_fingerprint_sees_what_decides_and_only_that():
     base = fingerprint(composed())
-    same = [["threads=2"], ["output_dir=elsewhere"], ["logger=none"], ["name=other"], ["binary.layer=[1,2]"], ["resume=false"]]
+    same = [
+        ["threads=2"],
+        ["output_dir=elsewhere"],
+        ["logger=none"],
+        ["name=other"],
+        ["binary.layer=[1,2]"],
+        ["resume=false"],
+    ]
     assert {fingerprint(composed(*overrides)) for overrides in same} == {base}
     other = [["seed=1"], ["binary.layer=1"], ["trainer.max_epochs=3"], ["optimizer.lr=0.2"], ["binary.threshold=0.1"]]
     found = [fingerprint(composed(*overrides)) for overrides in other]
     assert len({base, *found}) == len(other) + 1
-    plain = [["binary=none", *extra] for extra in ([], ["estimator=rloo"], ["binary.mode=deterministic"], ["anneal=step"])]
+    plain = [
+        ["binary=none", *extra] for extra in ([], ["estimator=rloo"], ["binary.mode=deterministic"], ["anneal=step"])
+    ]
     assert len({fingerprint(composed(*overrides)) for overrides in plain}) == 1
     assert json.dumps(composed())  # plain containers
 

@@ -108,13 +108,15 @@ def test_a_failed_download_gives_the_same_advice(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torchvision.datasets, "MNIST", refuse)
-    with pytest.raises(DataError, match=r"the download failed \(network is unreachable\).*dataset=digits works offline"):
+    with pytest.raises(
+        DataError, match=r"the download failed \(network is unreachable\).*dataset=digits works offline"
+    ):
         Mnist(str(tmp_path)).setup()
 
 
 def test_too_large_a_validation_part_is_refused(tmp_path):
     write_set(tmp_path)
-    with pytest.raises(ValueError, match="dataset.validation=40 leaves nothing to train on"):
+    with pytest.raises(ValueError, match=r"dataset\.validation=40 leaves nothing to train on"):
         Mnist(str(tmp_path), validation=40).setup()
 
 

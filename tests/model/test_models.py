@@ -31,7 +31,7 @@ def test_mlp_of_study_a5():
 
 
 def test_hard_sigmoid_is_the_studys_formula():
-    act = MnistCnn().features.act1
+    act = MnistCnn().features.get_submodule("act1")
     x = torch.tensor([-3.0, -0.5, 0.0, 0.5, 3.0])
     assert act(x).tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
 

@@ -18,7 +18,9 @@ NONE = {"layer": "none", "mode": "none", "estimator": "none", "anneal": "none"}
 ST1 = {"layer": "1", "mode": "stochastic", "estimator": "st", "anneal": "none"}
 
 
-def record(row: dict, seed: int, acc: float | None, loss: float | None = 0.1, experiment="mnist_table", **config) -> dict:
+def record(
+    row: dict, seed: int, acc: float | None, loss: float | None = 0.1, experiment="mnist_table", **config
+) -> dict:
     binary = {"layer": [] if row["layer"] == "none" else [row["layer"]]}
     whole = {
         "seed": seed, "dataset": {"name": "d", "seed": seed}, "model": {"name": "m", "sites": ["a", "b"]},
@@ -26,7 +28,8 @@ def record(row: dict, seed: int, acc: float | None, loss: float | None = 0.1, ex
     }  # fmt: skip
     return {
         "status": "ok" if acc is not None else "failed", "experiment": experiment, "row": row, "seed": seed,
-        "fingerprint": f"{row}{seed}{config}", "metrics": {"test/acc": acc, "test/loss": loss, "test/n": 10}, "config": whole,
+        "fingerprint": f"{row}{seed}{config}", "metrics": {"test/acc": acc, "test/loss": loss, "test/n": 10},
+        "config": whole,
         "error": "ValueError: no", "finished": "2026-01-01", "duration": 3.0, "versions": {"torch": "2"},
         "hardware": {"gpu": None, "processor": "p", "threads": 1},
     }  # fmt: skip
@@ -41,7 +44,9 @@ def test_interval_is_students():
 
 
 def test_rows_means_costs_and_published():
-    records = [record(NONE, s, a) for s, a in enumerate([0.98, 0.99])] + [record(ST1, s, a) for s, a in enumerate([0.97, 0.975])]
+    records = [record(NONE, s, a) for s, a in enumerate([0.98, 0.99])] + [
+        record(ST1, s, a) for s, a in enumerate([0.97, 0.975])
+    ]
     table = build_table(records).set_index(["layer", "mode", "estimator"])
     none, st = table.loc[("none", "none", "none")], table.loc[("1", "stochastic", "st")]
     assert none["acc"] == pytest.approx(98.5)

@@ -39,7 +39,14 @@ RESUMED = [
     ["estimator=st", "binary.mode=stochastic"],
     ["estimator=rloo", "optimizer.lr=0.02"],
     ["estimator=reinforce", "optimizer=adam"],
-    ["estimator=st", "model=mnist_cnn", "anneal=exponential", "scheduler=cosine", "scheduler.T_max=4", "dataset.batch_size=512"],
+    [
+        "estimator=st",
+        "model=mnist_cnn",
+        "anneal=exponential",
+        "scheduler=cosine",
+        "scheduler.T_max=4",
+        "dataset.batch_size=512",
+    ],
 ]
 
 
@@ -60,7 +67,9 @@ def test_the_best_epoch_of_the_first_part_stays_the_best(tmp_path):
     ruined = ["scheduler=step", "scheduler.step_size=2", "scheduler.gamma=1000.0"]
     unbroken = run(tmp_path / "four", *ruined, "trainer.max_epochs=4")
     run(tmp_path / "half", *ruined, "trainer.max_epochs=2")
-    resumed = run(tmp_path / "rest", *ruined, "trainer.max_epochs=4", f"ckpt_path={tmp_path}/half/checkpoints/last.ckpt")
+    resumed = run(
+        tmp_path / "rest", *ruined, "trainer.max_epochs=4", f"ckpt_path={tmp_path}/half/checkpoints/last.ckpt"
+    )
     assert unbroken["best_epoch"] <= 2
     assert resumed["metrics"] == unbroken["metrics"]
 
@@ -77,7 +86,9 @@ def test_a_run_goes_on_in_its_own_folder(tmp_path):
 
 
 def test_same_seed_same_run_and_another_seed_another(tmp_path):
-    one, two, other = (run(tmp_path / name, "trainer.max_epochs=1", f"seed={s}") for name, s in (("a", 0), ("b", 0), ("c", 1)))
+    one, two, other = (
+        run(tmp_path / name, "trainer.max_epochs=1", f"seed={s}") for name, s in (("a", 0), ("b", 0), ("c", 1))
+    )
     assert without_times(one["curve"]) == without_times(two["curve"])
     assert one["metrics"]["test/loss"] != other["metrics"]["test/loss"]
 
@@ -90,7 +101,14 @@ def test_checkpoints_hold_plain_containers(tmp_path):
 
 def test_the_best_epoch_is_the_one_tested(tmp_path):
     """A step that grows without end: the later epochs are worse, and are not what is tested."""
-    content = run(tmp_path, "optimizer=sgd", "scheduler=exponential", "scheduler.gamma=30.0", "trainer.max_epochs=4", "optimizer.lr=0.05")
+    content = run(
+        tmp_path,
+        "optimizer=sgd",
+        "scheduler=exponential",
+        "scheduler.gamma=30.0",
+        "trainer.max_epochs=4",
+        "optimizer.lr=0.05",
+    )
     losses = [entry["val/loss"] for entry in content["curve"]]
     finite = [loss if loss is not None else math.inf for loss in losses]
     assert content["best_epoch"] == 1 + finite.index(min(finite))
@@ -120,7 +138,9 @@ def test_the_training_pass_reads_the_annealed_slope(tmp_path):
     assert steep[1]["site/features.act1/flat"] > plain[1]["site/features.act1/flat"]
 
 
-@pytest.mark.parametrize(("estimator", "learns"), [("st", True), ("rloo", True), ("reinforce", True), ("detached", False)])
+@pytest.mark.parametrize(
+    ("estimator", "learns"), [("st", True), ("rloo", True), ("reinforce", True), ("detached", False)]
+)
 def test_the_gradient_below_the_site_is_watched(tmp_path, estimator, learns, capsys):
     from binlit.results.summary import announce
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from torch import nn
 from binlit.binary.unit import BinaryActivation
 from binlit.estimator import ESTIMATORS, Estimator
 
+Net = TypeVar("Net", bound=nn.Module)
 OUTPUT = "output"  # the site behind the classifier: possible, never part of "all", and warned of
 
 
@@ -46,7 +47,7 @@ def output_layer(net: nn.Module) -> str:
 
 
 def binarize(
-    net: nn.Module,
+    net: Net,
     layers: int | str | Sequence[int | str] | None = "all",
     estimator: str | Estimator = "st",
     *,
@@ -58,7 +59,7 @@ def binarize(
     evaluation: str = "auto",
     slope: float = 1.0,
     **estimator_options: Any,
-) -> nn.Module:
+) -> Net:
     """Makes the activations of `net` binary at the chosen layers, in place, and returns `net`.
 
         net = binlit.binarize(net, layers=[1, 2], estimator="st")
@@ -182,5 +183,5 @@ def _place(net: nn.Module, name: str, unit: BinaryActivation, replace: bool) -> 
     module.register_forward_hook(_binarize_output)
 
 
-def _binarize_output(module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+def _binarize_output(module: Any, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
     return module.binary(output)  # looked up by name, so that deepcopy and pickling keep working

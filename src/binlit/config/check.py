@@ -96,7 +96,9 @@ def _sentence(schema: type[BaseModel], detail: ErrorDetails, path: str, field: s
         hint = f"did you mean {meant}?" if near else f"known: {', '.join(k for k in known if k[0] != '_')}"
         return f"{path}={value!r}: there is no setting '{path}'; {hint}"
     if kind == "missing":
-        return f"{path} is missing; choose an option of the group, such as {', '.join(list(OPTIONS.get(field, {}))[:3])}"
+        return (
+            f"{path} is missing; choose an option of the group, such as {', '.join(list(OPTIONS.get(field, {}))[:3])}"
+        )
     if kind == "value_error":
         return str(context["error"])
     where = _annotation(schema, [str(part) for part in detail["loc"]])
@@ -162,7 +164,10 @@ def _contradictions(cfg: Config) -> Iterable[str]:
         elif numbers and estimator["name"] == "rloo" and draws[numbers[0] - 1] < 2:
             yield f"estimator.draws={draws}: rloo needs at least 2 at site {numbers[0]}, the first that is binary"
     if binary["eval"] != "mean" and binary["eval_draws"] > 1:
-        yield f"binary.eval_draws={binary['eval_draws']} has no effect with binary.eval={binary['eval']}; add binary.eval=mean"
+        yield (
+            f"binary.eval_draws={binary['eval_draws']} has no effect with binary.eval={binary['eval']}; "
+            "add binary.eval=mean"
+        )
     for key, value in _floats(cfg):
         if not math.isfinite(value):
             yield f"{key}={value} is not a finite number"

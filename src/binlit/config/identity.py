@@ -56,7 +56,7 @@ def fingerprint(cfg: Config) -> str:
 
 
 def run_folder(cfg: Config) -> str:
-    """Name of the run's folder, such as `layer-2_stochastic_st_seed-0_5f0c9a1e` (no `=`: Hydra could not read it back)."""
+    """Name of the run's folder, such as `layer-2_stochastic_st_seed-0_5f0c9a1e` (no `=`: Hydra reads it back)."""
     row = row_of(cfg)
     parts = [f"layer-{row['layer']}"]
     if row["layer"] != NONE:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
@@ -34,7 +36,7 @@ class Digits(ImageData):
     def load(self) -> tuple[Images, Images]:
         from sklearn.datasets import load_digits
 
-        bunch = load_digits()
+        bunch: Any = load_digits()
         small = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16  # (1797, 1, 8, 8), in [0, 1]
         large = F.interpolate(small, size=(28, 28), mode="bilinear", align_corners=False)
         data = Images((large * 255).round().to(torch.uint8), torch.from_numpy(bunch.target).long())

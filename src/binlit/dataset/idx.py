@@ -28,7 +28,9 @@ def read_idx(path: Path) -> Tensor:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is damaged ({error}): put a whole copy in its place") from error
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or not 1 <= raw[3] <= 3:
-        raise DataError(f"{path} is not an idx file of bytes (it begins with {raw[:4]!r}): put the original in its place")
+        raise DataError(
+            f"{path} is not an idx file of bytes (it begins with {raw[:4]!r}): put the original in its place"
+        )
     dims = raw[3]
     shape = np.frombuffer(raw, ">i4", count=dims, offset=4).tolist() if len(raw) >= 4 + 4 * dims else []
     start, size = 4 + 4 * dims, int(np.prod(shape, dtype=np.int64))
@@ -56,7 +58,9 @@ def read_labelled(folder: Path, part: str, classes: int) -> tuple[Tensor, Tensor
             "put the originals in their place"
         )
     if len(labels) == 0 or int(labels.max()) >= classes:
-        raise DataError(f"{label_path} has labels up to {labels.max() if len(labels) else '-'}, expected 0 to {classes - 1}")
+        raise DataError(
+            f"{label_path} has labels up to {labels.max() if len(labels) else '-'}, expected 0 to {classes - 1}"
+        )
     return images.unsqueeze(1), labels.long()
 
 

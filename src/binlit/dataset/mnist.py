@@ -62,8 +62,8 @@ class Mnist(ImageData):
     def _missing(self, why: str) -> Path:
         looked = ", ".join(str(place) for place in self.places())
         raise DataError(
-            f"no {self.folder} files in {looked}, and {why}. Put the four idx files (.gz or unpacked) into one of these "
-            f"folders, or set BINLIT_DATA_DIR to a folder that holds {self.folder}/raw; "
+            f"no {self.folder} files in {looked}, and {why}. Put the four idx files (.gz or unpacked) into one of "
+            f"these folders, or set BINLIT_DATA_DIR to a folder that holds {self.folder}/raw; "
             "dataset=digits works offline, without any file"
         )
 
@@ -75,5 +75,8 @@ class FashionMnist(Mnist):
     """
 
     folder = "FashionMNIST"
-    system_folders: ClassVar[tuple[str, ...]] = ("/usr/share/dataset-fashion-mnist", "/usr/share/datasets/fashion-mnist")
+    system_folders: ClassVar[tuple[str, ...]] = (
+        "/usr/share/dataset-fashion-mnist",
+        "/usr/share/datasets/fashion-mnist",
+    )
     mean, std = 0.2860, 0.3530

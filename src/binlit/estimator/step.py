@@ -114,7 +114,7 @@ class Step:
         """
         if losses.ndim != 1 or losses.numel() % math.prod(self.repeats):
             raise StepError(
-                f"losses must be one per example, shape ({math.prod(self.repeats)} * batch,), got {tuple(losses.shape)}; "
+                f"losses must be one per example, ({math.prod(self.repeats)} * batch,), not {tuple(losses.shape)}; "
                 'use reduction="none" and step.targets(y)'
             )
         if self.estimator.score_function and self.units and not self.draws:

@@ -12,7 +12,8 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """Value of `hard`, gradient of `soft`.
 
     `soft - soft.detach()` is exactly 0, so that the value stays exactly binary; the common `soft + (hard - soft)`
-    rounds to 0.9999998 and the like where soft is large. Only differentiable operations: vmap, torch.compile and double backward work.
+    rounds to 0.9999998 and the like where soft is large. Only differentiable operations: vmap, torch.compile and
+    double backward work.
     """
     return hard + (soft - soft.detach())
 

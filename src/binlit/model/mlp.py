@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ class Mlp(nn.Module):
         super().__init__()
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         widths = [inputs, *hidden]
-        for i, (width_in, width_out) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+        for i, (width_in, width_out) in enumerate(pairwise(widths), start=1):
             layers[f"fc{i}"] = nn.Linear(width_in, width_out)
             layers[f"act{i}"] = ACTIVATIONS[activation]()
         self.features = nn.Sequential(layers)

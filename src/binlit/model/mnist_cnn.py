@@ -10,7 +10,7 @@ from binlit.model.activation import ACTIVATIONS
 
 
 class MnistCnn(nn.Module):
-    """2 x [conv 5x5 padding 2, BatchNorm, MaxPool 2, activation], then a linear layer: 29,034 parameters for 10 classes.
+    """2 x [conv 5x5 padding 2, BatchNorm, MaxPool 2, activation], then a linear layer; 29,034 parameters.
 
     Args:
         classes: number of outputs.

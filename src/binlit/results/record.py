@@ -78,7 +78,7 @@ def set_aside(folder: Path) -> None:
 
 
 def read_records(source: Path) -> list[Record]:
-    """All records under a folder (result.json files, or records.jsonl), or of one .jsonl file; runs kept aside left out.
+    """All records under a folder (result.json files, or records.jsonl), or of one .jsonl file; none kept aside.
 
     Raises:
         FileNotFoundError: there is no record; the message says where it looked.
@@ -106,7 +106,7 @@ def locked(folder: Path) -> Iterator[None]:
     A job whose sweep was killed may live on for a while: a second start waits for it and then finds its record.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as handle:
+    with (folder / ".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
@@ -124,7 +124,9 @@ def commit() -> str | None:
         return None
     try:
         said = [
-            subprocess.run(["git", "-C", str(top), *words], capture_output=True, text=True, check=True, timeout=10).stdout
+            subprocess.run(
+                ["git", "-C", str(top), *words], capture_output=True, text=True, check=True, timeout=10
+            ).stdout
             for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--", "src", "conf"])
         ]
     except (OSError, subprocess.SubprocessError):

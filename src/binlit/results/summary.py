@@ -62,7 +62,9 @@ def announce(record: Record, folder: Path, note: str, sites: bool) -> None:
             console.print(site_table(figures))
         console.print(f"record: {folder / 'result.json'}", soft_wrap=True)
     for site in dead:
-        console.print(f"[bold red]no gradient passes below {site}: the layers below it learn nothing[/]", soft_wrap=True)
+        console.print(
+            f"[bold red]no gradient passes below {site}: the layers below it learn nothing[/]", soft_wrap=True
+        )
 
 
 def site_figures(entry: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -96,7 +98,9 @@ def fill_hparams(trainer: pl.Trainer, cfg: Config, metrics: dict[str, Any]) -> N
     final = {f"final/{name}": value for name, value in metrics.items() if value is not None}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams({key: str(value) if isinstance(value, list) else value for key, value in params.items()}, final)
+            logger.log_hyperparams(
+                {key: str(value) if isinstance(value, list) else value for key, value in params.items()}, final
+            )
             logger.finalize("success")
 
 

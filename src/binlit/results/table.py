@@ -1,4 +1,4 @@
-"""From records to a table: one row for each way to be binary, mean and 95 % interval over seeds, published beside it."""
+"""From records to a table: a row for each way to be binary, mean and interval over seeds, published beside it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Group:
     missing: int = 0
 
 
-def build_table(records: Sequence[Record], expected: Sequence[Mapping[str, Any]] = (), experiment: str = "") -> pd.DataFrame:
+def build_table(
+    records: Sequence[Record], expected: Sequence[Mapping[str, Any]] = (), experiment: str = ""
+) -> pd.DataFrame:
     """One line a row, the non-binary one first.
 
     Args:
@@ -52,12 +54,14 @@ def build_table(records: Sequence[Record], expected: Sequence[Mapping[str, Any]]
     table = pd.DataFrame(lines)
     base = table.loc[table["layer"] == "none", "acc"]
     table["acc_cost"] = base.iloc[0] - table["acc"] if len(base) == 1 else np.nan
-    extras = [name for name in table.columns if name in {k for g in groups.values() for k in g.row} and name not in KEYS]
+    extras = [
+        name for name in table.columns if name in {k for g in groups.values() for k in g.row} and name not in KEYS
+    ]
     figures = [
         "n", "acc", "acc_ci95", "acc_cost", "acc_published", "acc_difference", "loss", "loss_ci95", "loss_published",
         "failed", "missing",
     ]  # fmt: skip
-    return _sorted(table[[*KEYS, *extras, *figures]].fillna(dict.fromkeys(extras, "")))
+    return _sorted(pd.DataFrame(table, columns=[*KEYS, *extras, *figures]).fillna(dict.fromkeys(extras, "")))
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -159,5 +163,8 @@ def _sorted(table: pd.DataFrame) -> pd.DataFrame:
         "layer": lambda x: (["none"].index(x) - 1, "") if x == "none" else (1, "") if x == "all" else (0, x),
         "anneal": lambda x: (x != "none", x),
     }
-    keys = [tuple(rank[name](line[name]) for name in ("estimator", "mode", "anneal", "layer")) for _, line in table.iterrows()]
+    keys = [
+        tuple(rank[name](line[name]) for name in ("estimator", "mode", "anneal", "layer"))
+        for _, line in table.iterrows()
+    ]
     return table.iloc[sorted(range(len(table)), key=lambda i: keys[i])].reset_index(drop=True)

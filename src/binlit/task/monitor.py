@@ -42,7 +42,9 @@ class SiteMonitor(pl.Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         self._batch = data.normalise(data.parts["val"].images[: self.examples]).to(pl_module.device)
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if batch_idx % self.every:
             return
         for unit in binary_units(pl_module):
@@ -50,10 +52,10 @@ class SiteMonitor(pl.Callback):
             seen.append(torch.zeros((), device=pl_module.device))  # stays 0 where no gradient arrives
             self._handles.append(unit.register_forward_pre_hook(_watch(seen, len(seen) - 1)))
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
         self._release()
 
-    def on_exception(self, *_: Any) -> None:
+    def on_exception(self, *args: Any, **kwargs: Any) -> None:
         self._release()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -75,7 +77,9 @@ class SiteMonitor(pl.Callback):
             self.bits[unit.site] = bits
             pl_module.log_dict({f"site/{unit.site}/{name}": value for name, value in figures.items()})
 
-    def _look(self, module: pl.LightningModule, units: list[BinaryActivation]) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    def _look(
+        self, module: pl.LightningModule, units: list[BinaryActivation]
+    ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
         """z, slope and bits (bool) of every unit on the fixed batch; leaves chance and mode as they were."""
         assert self._batch is not None
         calls: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
