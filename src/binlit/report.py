@@ -23,9 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", type=Path, nargs="+", help="folder of runs, of records.jsonl, or a .jsonl file")
     parser.add_argument("--out", type=Path, help="folder for the table (default: the first source)")
     parser.add_argument("--title", help="default: the experiment's name")
-    parser.add_argument(
-        "--into", type=Path, help="Markdown file to put the table into, between its two marks (see README)"
-    )
+    parser.add_argument("--into", type=Path, help="Markdown page to put the table into, between its marks")
     args = parser.parse_args(arguments)
     try:
         records = [record for source in args.source for record in read_records(source)]

@@ -145,3 +145,11 @@ def test_unknown_names_are_refused_with_what_there_is(option):
 def test_score_function_refuses_a_surrogate_that_reaches_the_ends():
     with pytest.raises(ValueError, match="needs surrogate='logistic'"):
         make("rloo", surrogate="hard_sigmoid")
+
+
+def test_bits_of_bfloat16_have_the_probability_of_float32():
+    """A uniform number of bfloat16 has 8 bits: drawn with it, p = 0.001 would come out as 0 or 0.004."""
+    unit = make("st")
+    x = torch.full((400_000,), -0.998, dtype=torch.bfloat16)
+    p = unit.surrogate.probability(x[:1].float()).item()
+    assert unit.eval()(x).float().mean().item() == pytest.approx(p, abs=4.5 * (p / 400_000) ** 0.5)

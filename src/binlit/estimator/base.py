@@ -27,6 +27,11 @@ def levels_low(levels: str) -> float:
     return lows[levels]
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """x, widened where it has less than float32: a uniform number of 8 bits would draw p to the nearest 1/256."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of a binary unit: what an estimator needs to know to answer it.
@@ -60,7 +65,7 @@ class Call:
         z = self.z.detach()
         if not self.stochastic:
             return (z >= 0).to(z.dtype)
-        p = self.surrogate.probability(z)
+        p = self.surrogate.probability(at_least_float32(z))
         return (torch.rand_like(p) < p).to(z.dtype)
 
     def emit(self, bit: Tensor) -> Tensor:

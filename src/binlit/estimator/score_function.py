@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from binlit.estimator.base import Call, Estimator
+from binlit.estimator.base import Call, Estimator, at_least_float32
 from binlit.estimator.step import Step, StepError
 
 
@@ -71,7 +71,7 @@ class ScoreFunction(Estimator):
             )
         logits = call.surrogate.logits(call.z)  # (N, ...)
         count = self._draws_here(call, step)
-        bits = _draw(logits.detach(), count)
+        bits = _draw(at_least_float32(logits.detach()), count).to(logits.dtype)
         log_prob = _log_prob(bits, logits)  # (K, N)
         if count > 1:
             step.branch(count)
@@ -175,9 +175,8 @@ def _log_prob(bits: Tensor, logits: Tensor) -> Tensor:
     if _is_channels_last(logits):  # a sum takes any order: take that of memory, which needs no copy
         logits, bits = logits.permute(0, 2, 3, 1), bits.permute(0, 1, 3, 4, 2)
     with torch.autocast(logits.device.type, enabled=False):  # a sum over thousands of units does not fit bfloat16
-        dtype = torch.promote_types(logits.dtype, torch.float32)
-        phi = logits.flatten(1).to(dtype)
-        taken = torch.einsum("knu,nu->kn", bits.flatten(2).to(dtype), phi)
+        phi = at_least_float32(logits.flatten(1))
+        taken = torch.einsum("knu,nu->kn", bits.flatten(2).to(phi.dtype), phi)
         return taken - F.softplus(phi).sum(dim=1)
 
 
