@@ -99,7 +99,7 @@ def build_trainer(cfg: Config, folder: Path, quiet: bool) -> pl.Trainer:
     loggers = [build({"save_dir": str(folder), **node}, without=()) for node in cfg["logger"].values() if node]
     return build(
         {**cfg["trainer"], "enable_progress_bar": bar},
-        callbacks=[*([ProgressBar()] if bar else []), *callbacks],
+        callbacks=[*([ProgressBar(refresh_rate=20)] if bar else []), *callbacks],
         logger=loggers or False,
         default_root_dir=str(folder),
     )

@@ -16,7 +16,7 @@ class ProgressBar(RichProgressBar):
         task: Any = pl_module
         if task.latest_loss is not None and trainer.training:
             shown["loss"] = f"{float(task.latest_loss):.3f}"
-            shown["acc"] = f"{float(task.metrics['train/acc'].compute()):.4f}"
+            shown["acc"] = f"{task.accuracy_so_far():.4f}"
         known = trainer.callback_metrics
         if "val/acc" in known:
             shown["val acc"] = f"{float(known['val/acc']):.4f}"
