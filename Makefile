@@ -20,7 +20,7 @@ demo: .venv/ready
 	$(BIN)/python -m binlit.report outputs/demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff check .

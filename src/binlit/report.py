@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 
 from binlit.cli import USAGE_ERROR, complain
-from binlit.paths import RECORDS
-from binlit.results.record import Record, read_manifest, read_records, write_whole
+from binlit.paths import MANIFEST, RECORDS
+from binlit.results.record import Record, portable, read_manifest, read_records, write_whole
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,10 +58,18 @@ def write_report(records: list[Record], expected: list[Record], out: Path, title
     )
     table = build_table(records, expected, experiment)
     out.mkdir(parents=True, exist_ok=True)
-    order = sorted(records, key=lambda record: (json.dumps(record["row"]), record["seed"], record["fingerprint"]))
+    order = sorted(
+        records, key=lambda record: (json.dumps(record["row"], sort_keys=True), record["seed"], record["fingerprint"])
+    )
+    order = [record | {"config": portable(record["config"])} for record in order]
     write_whole(out / RECORDS, "".join(json.dumps(record, sort_keys=True) + "\n" for record in order))
     write_whole(out / "table.csv", table.to_csv(index=False, float_format="%.6g"))
     write_whole(out / "table.md", to_markdown(table, title, footnotes(order, published_source(experiment))))
+    have = {record["fingerprint"] for record in records}
+    if missing := [job for job in expected if job["fingerprint"] not in have]:
+        write_whole(
+            out / MANIFEST, json.dumps(missing, indent=1) + "\n"
+        )  # so that the holes stay known beside the table
     to_picture(table, title, out / "table.png")
     to_console(table, title)
     print(f"written: {', '.join(str(out / name) for name in (RECORDS, 'table.md', 'table.csv', 'table.png'))}")

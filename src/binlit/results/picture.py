@@ -29,9 +29,7 @@ def to_picture(table: pd.DataFrame, title: str, path: Path) -> None:
     axes.set_yticks(range(len(lines)), [_label(line) for line in lines], fontsize=8)
     axes.set_xscale("log")
     _log_ticks(axes)
-    axes.set_xlabel(
-        "test error (%), log scale;  dashed: no binary layer;  diamond: published;  bar: 95 % interval over seeds"
-    )
+    axes.set_xlabel("test error (%), log scale; dashed: no binary layer; diamond: published; bar: 95 % interval")
     axes.grid(axis="x", alpha=0.3, which="both")
     axes.set_title(title, loc="left", fontsize=10)
     axes.annotate("accuracy %", (1.01, len(lines) - 0.3), xycoords=("axes fraction", "data"), fontsize=8, va="bottom")

@@ -31,12 +31,18 @@ def new_record(cfg: Config, status: str, **content: Any) -> Record:
         "seed": cfg["seed"],
         "fingerprint": fingerprint(cfg),
         **content,
-        "config": cfg,
+        "config": portable(cfg),
         "versions": versions(),
         "commit": commit(),
         "hardware": hardware(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def portable(cfg: Config) -> Config:
+    """The config without the folders of the machine that it ran on."""
+    kept = {key: value for key, value in cfg.items() if key not in ("data_dir", "output_dir")}
+    return kept | {"dataset": {key: value for key, value in cfg["dataset"].items() if key != "data_dir"}}
 
 
 def write_record(folder: Path, record: Record) -> Path:
