@@ -95,7 +95,7 @@ def fill_hparams(trainer: pl.Trainer, cfg: Config, metrics: dict[str, Any]) -> N
     params = {**row_of(cfg), "seed": cfg["seed"], "dataset": cfg["dataset"]["name"], "model": cfg["model"]["name"]}
     params |= {f"optimizer.{key}": value for key, value in cfg["optimizer"].items() if key in ("name", "lr")}
     params |= {"epochs": cfg["trainer"]["max_epochs"], "batch_size": cfg["dataset"]["batch_size"]}
-    final = {f"final/{name}": value for name, value in metrics.items() if value is not None}
+    final = {f"final/{name}": value for name, value in metrics.items() if value is not None and name != "test/n"}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(
