@@ -35,6 +35,7 @@ def test_experiment_opens_with_its_command_time_and_expectation(experiment):
     assert re.search(r"python -m binlit\.train .*\+experiment=" + experiment, head)
     assert "Time: " in head
     assert "Expect: " in head
+    assert not re.search(r"Time: [A-Z]{4}|Expect: [A-Z]{4}", head)  # words left to be filled in
 
 
 def test_no_argument_trains_on_digits_and_evaluate_tests_again(cli, tmp_path):
@@ -56,7 +57,7 @@ def test_no_argument_trains_on_digits_and_evaluate_tests_again(cli, tmp_path):
     ("arguments", "part"),
     [
         ([], "checkpoint is missing"),
-        (["checkpoint=nowhere.ckpt"], "is no file"),
+        (["checkpoint=nowhere.ckpt"], "nowhere.ckpt is no file"),
         (["checkpoint=/etc/hostname"], "cannot be read as a checkpoint"),
     ],
 )

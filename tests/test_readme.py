@@ -115,6 +115,8 @@ def test_the_wheel_runs_from_any_folder(tmp_path):
 
     where = run("-c", "import binlit.paths as p; print(p.PACKAGE, p.config_dir())").split()
     assert where == [str(site / "binlit"), str(site / "binlit" / "conf")]
+    found = "import binlit, hydra_plugins.binlit_sweeper as s; print(s.__file__)"
+    assert run("-c", found).strip() == str(site / "hydra_plugins" / "binlit_sweeper.py")
     quick = ["model=mlp", "trainer.max_epochs=1", "dataset.batch_size=256"]
     assert "test accuracy" in run("-m", "binlit.train", *quick)
     assert "2 to run" in run("-m", "binlit.train", "-m", *quick, "seed=1,2", "name=t")

@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from binlit.config import ConfigError, check, nearest, run_folder
+from binlit.config import ConfigError, check, check_choices, nearest, run_folder
 from binlit.paths import config_dir
 
 USAGE_ERROR = 2
@@ -25,7 +25,7 @@ class CheckBeforeRun(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         try:
-            check(config)
+            check_choices(check(config), config.hydra.overrides.task)
         except ConfigError as error:  # Hydra turns exceptions of callbacks into warnings; an exit it lets through
             complain(error)
             sys.exit(USAGE_ERROR)

@@ -63,26 +63,18 @@ def evaluate(cfg: Config, checkpoint: Path) -> dict[str, float]:
     task.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
     trainer = build_trainer({**cfg, "callbacks": {}, "logger": {}}, checkpoint.parent, quiet=True)
     tested = trainer.test(task, datamodule=data, verbose=False)[0]
-    return {name: float(value) for name, value in tested.items()} | {"test/n": len(data.parts["test"])}
+    return {name: float(value) for name, value in tested.items()} | {"test/n": task.examples["test"]}
 
 
 def saved_config(path: Path) -> Config:
     """The config that the checkpoint was trained under.
 
     Raises:
-        ConfigError: the path is no file, or the file no checkpoint of binlit's.
+        ConfigError: the path is no file, or the file is no checkpoint of binlit's.
     """
-    if not path.is_file():
-        raise ConfigError(f"checkpoint={path} is no file; give a run's checkpoints/best.ckpt")
-    import torch
+    from binlit.results.checkpoint import read_checkpoint
 
-    try:
-        config = torch.load(path, map_location="cpu", weights_only=True).get("config")
-    except Exception as error:  # whatever a foreign or damaged file makes torch raise
-        raise ConfigError(f"checkpoint={path} cannot be read as a checkpoint ({type(error).__name__})") from error
-    if not isinstance(config, dict):
-        raise ConfigError(f"checkpoint={path} holds no config, so it was not made by binlit.train")
-    return config
+    return read_checkpoint(path)["config"]
 
 
 def with_evaluation(cfg: Config, asked: Config) -> Config:

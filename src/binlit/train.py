@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import Config, ConfigError, check, fingerprint
+from binlit.config import Config, ConfigError, check, decisive, fingerprint
 from binlit.results.record import finished, locked, new_record, set_aside, write_record
 
 
@@ -59,6 +59,7 @@ def train(cfg: Config, folder: Path, in_sweep: bool = False) -> dict[str, Any]:
     """
     # Heavy imports come late, so that --help and a config error answer at once.
     from binlit.build import best_checkpoint, build_data, build_task, build_trainer, set_threads
+    from binlit.results.checkpoint import epoch_of
     from binlit.results.summary import fill_hparams, outcome, quiet_lightning, shown_warnings
 
     quiet_lightning()
@@ -71,7 +72,7 @@ def train(cfg: Config, folder: Path, in_sweep: bool = False) -> dict[str, Any]:
     trainer.fit(task, datamodule=data, ckpt_path=starting_point(cfg, folder), weights_only=True)
     curve, best = task.history, best_checkpoint(trainer)
     trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
-    content = outcome(curve, trainer.callback_metrics, data)
+    content = outcome(curve, trainer.callback_metrics, task.examples["test"], epoch_of(best) if best else None)
     fill_hparams(trainer, cfg, content["metrics"])
     return content
 
@@ -79,19 +80,36 @@ def train(cfg: Config, folder: Path, in_sweep: bool = False) -> dict[str, Any]:
 def starting_point(cfg: Config, folder: Path) -> Path | None:
     """The checkpoint to go on from: this run's own last one, else a copy of `ckpt_path`, else None.
 
+    An own checkpoint that cannot be read (the machine went down while it was written) is set aside, saying so.
+
     Raises:
-        ConfigError: ckpt_path is no file.
+        ConfigError: ckpt_path cannot be gone on from, or the folder holds a run of another config.
     """
-    from binlit.results.checkpoint import adopt
+    from binlit.results.checkpoint import adopt, read_checkpoint
 
     last = folder / "checkpoints" / "last.ckpt"
     if last.is_file():
-        return adopt(last, folder / "checkpoints")
+        try:
+            saved = read_checkpoint(last)
+        except ConfigError as error:
+            complain(f"{error}; it is set aside, and the run starts anew")
+            set_aside(folder)
+        else:
+            if without_length(saved["config"]) != without_length(cfg):
+                raise ConfigError(f"{folder} holds a run of another config; choose another folder, or resume=false")
+            return adopt(last, folder / "checkpoints")
     if cfg["ckpt_path"] is None:
         return None
-    if not Path(cfg["ckpt_path"]).is_file():
-        raise ConfigError(f"ckpt_path={cfg['ckpt_path']} is no file; give a run's checkpoints/last.ckpt")
+    saved = read_checkpoint(Path(cfg["ckpt_path"]))
+    if len(saved["history"]) <= saved["epoch"]:
+        raise ConfigError(f"ckpt_path={cfg['ckpt_path']} was saved within an epoch; give last.ckpt beside it")
     return adopt(Path(cfg["ckpt_path"]), folder / "checkpoints")
+
+
+def without_length(cfg: Config) -> Config:
+    """What decides the outcome, less the number of epochs: a run may be made longer."""
+    known = decisive(cfg)
+    return known | {"ckpt_path": None, "trainer": known["trainer"] | {"max_epochs": None}}
 
 
 def report_failure(cfg: Config, folder: Path, error: Exception, in_sweep: bool) -> None:

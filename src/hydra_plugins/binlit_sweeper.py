@@ -23,7 +23,7 @@ class BinlitSweeper(BasicSweeper):
     """See the module. Options are those of Hydra's basic sweeper."""
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        from binlit.config import ConfigError, check, fingerprint, row_of
+        from binlit.config import ConfigError, check, check_choices, fingerprint, row_of
         from binlit.results.record import finished, write_whole
 
         assert self.config is not None
@@ -35,7 +35,7 @@ class BinlitSweeper(BasicSweeper):
 
         pending: list[list[str]] = []
         expected: dict[str, dict[str, Any]] = {}
-        done, folder = 0, Path(self.config.hydra.sweep.dir)
+        trial, done, folder = False, 0, Path(self.config.hydra.sweep.dir)
         for job in jobs:
             try:
                 composed = loader.load_sweep_config(self.config, job)
@@ -43,10 +43,10 @@ class BinlitSweeper(BasicSweeper):
                     job = [override for override in job if not _needs_a_binary_layer(override)]
                     composed = loader.load_sweep_config(self.config, job)
                     cfg = check(composed)
-                _refuse_several_devices(cfg)
+                check_choices(cfg, job)
             except ConfigError as error:
                 raise ConfigError(f"{error}\n(job {' '.join(job)}; nothing was started)") from error
-            identity = fingerprint(cfg)
+            identity, trial = fingerprint(cfg), bool(cfg["trainer"].get("fast_dev_run"))
             if identity in expected:
                 continue
             expected[identity] = {"row": row_of(cfg), "seed": cfg["seed"], "fingerprint": identity}
@@ -59,6 +59,8 @@ class BinlitSweeper(BasicSweeper):
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
         known = folder / "sweep.json"
+        if trial:  # nothing that a table would miss
+            expected = {}
         for job in json.loads(known.read_text()) if known.is_file() else []:
             expected.setdefault(job["fingerprint"], job)  # a table may be filled by several sweeps
         write_whole(known, json.dumps(list(expected.values()), indent=1) + "\n")
@@ -86,13 +88,3 @@ def _needs_a_binary_layer(override: str) -> bool:
     """
     key = override.lstrip("+").partition("=")[0]
     return key.split(".")[0] in ("estimator", "anneal") or (key.startswith("binary.") and key != "binary.layer")
-
-
-def _refuse_several_devices(cfg: dict[str, Any]) -> None:
-    from binlit.config import ConfigError
-
-    if cfg["trainer"].get("devices", 1) not in (1, "auto"):
-        raise ConfigError(
-            f"trainer.devices={cfg['trainer']['devices']} cannot be swept: each process would run the whole sweep "
-            "again; sweep with trainer.devices=1, or start the runs one by one"
-        )

@@ -11,6 +11,7 @@ from torch import nn
 
 from binlit import BinaryActivation, binarize
 from binlit.binary import OutputSiteWarning, activation_sites, binary_units, set_slope
+from binlit.estimator import Reinforce
 from binlit.model import Mlp, MnistCnn
 
 
@@ -95,6 +96,32 @@ def test_output_site_warns_with_its_name_and_the_reason():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         binarize(MnistCnn(), "all")  # no site of "all" is the output
+
+
+def test_an_activation_behind_the_classifier_is_an_output_too():
+    """Study C: an activation on every layer, the output layer as well."""
+    net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2), nn.Tanh())
+    with pytest.warns(OutputSiteWarning, match="binary site '3' is the classifier's output"):
+        binarize(net, "all")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        binarize(Residual(), "all")  # its relu is defined last but one, and used in the middle
+
+
+def test_one_activation_module_at_two_places_is_two_sites():
+    act = nn.ReLU()
+    net = binarize(nn.Sequential(nn.Linear(4, 3), act, nn.Linear(3, 3), act, nn.Linear(3, 2)), "all")
+    assert units(net) == ["1", "3"]
+
+
+def test_a_net_in_evaluation_mode_stays_there():
+    net = binarize(MnistCnn().eval(), 1, "rloo")
+    assert net(torch.randn(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_options_for_a_finished_estimator_are_refused():
+    with pytest.raises(ValueError, match="draws: options go to an estimator's name"):
+        binarize(MnistCnn(), 1, Reinforce(), draws=8)
 
 
 @pytest.mark.parametrize(

@@ -128,9 +128,13 @@ def test_a_score_function_outside_a_step_is_refused_in_training_only(name):
     assert unit.eval()(x).shape == x.shape
 
 
-def test_nan_is_not_turned_into_a_bit_in_silence():
-    x = torch.tensor([float("nan")], requires_grad=True)
-    assert make("st")(x).isnan().all()
+@pytest.mark.parametrize("mode", ["stochastic", "deterministic"])
+def test_nan_is_not_turned_into_a_bit_in_silence(name, mode):
+    x = torch.tensor([[float("nan"), float("inf"), -float("inf")]])
+    out = make(name, mode=mode).eval()(x)
+    assert out[0, 0].isnan()
+    if name != "st_identity":  # its stand-in is the input itself, and inf - inf is no number
+        assert out[0, 1:].tolist() == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -33,6 +32,7 @@ SLIPS = [
     ("seed=one", ["seed='one'", "integer"]),
     ("threads=many", ["threads=many", "auto, or a number"]),
     ("estimator=rlo", ["estimator=rlo", "did you mean rloo?"]),
+    ("scheduler=cosin", ["scheduler=cosin does not exist", "did you mean cosine?"]),
     ("dataset=minst", ["dataset=minst", "did you mean mnist?"]),
     ("estimator.draws=4", ["estimator.draws"]),
     ("trainer.max_epoch=3", ["did you mean trainer.max_epochs?"]),
@@ -42,6 +42,11 @@ SLIPS = [
     ("optimizer.lr=nan", ["optimizer.lr"]),
     ("model.classes=11", ["model.classes=11", "10 classes"]),
     ("binary.eval_draws=5", ["binary.eval_draws=5", "binary.eval=mean"]),
+    ("callbacks.best.monitor=val/los", ["val/los is not logged", "did you mean val/loss?"]),
+    ("trainer.devices=2", ["trainer.devices=2", "1"]),
+    ("trainer.limit_test_batches=0", ["trainer.limit_test_batches=0"]),
+    ("model.sites=[features.act9]", ["model.sites", "leave it at"]),
+    ("binary.layer='²'", ["binary.layer=²"]),
     ("callbacks.best.monitr=x", ["did you mean callbacks.best.monitor?"]),
 ]
 
@@ -75,6 +80,9 @@ def test_a_slip_is_explained(override, parts, monkeypatch, capsys, tmp_path):
         (["estimator=rloo", "estimator.draws=[1,2]"], "at least 2 at site 1"),
         (["estimator=rloo", "binary.surrogate=hard_sigmoid"], "needs binary.surrogate=logistic"),
         (["estimator=reinforce", "estimator.decay=1.0"], "estimator.decay"),
+        (["estimator=rloo", "estimator.draws=[1,4]", "binary.layer=features.act1"], "at least 2 at site 1"),
+        (["estimator=rloo", "estimator.draws=[2,4]", "binary.layer=output"], "no count for the output"),
+        (["model=mlp", "model.inputs=100"], "model.inputs=100 does not fit dataset 'digits'"),
         (["model=mlp", "model.hidden=[10,10]"], r"give \['features.act1', 'features.act2'\]"),
     ],
 )
@@ -92,17 +100,9 @@ def test_a_sweep_is_checked_whole_before_it_starts(cli, tmp_path):
     assert not (tmp_path / "outputs").exists()
 
 
-def test_several_devices_cannot_be_swept(cli):
-    done = cli("train", "-m", "seed=0,1", "trainer.devices=2")
-    assert done.returncode == 2
-    assert "trainer.devices=2 cannot be swept" in done.stderr
-
-
 def test_help_and_errors_answer_without_torch(cli):
     """Heavy imports come late: neither path loads torch. (scripts/bench_startup.py measures the time.)"""
-    begun = time.perf_counter()
     said = cli("train", "binary.layer=7", PYTHONPROFILEIMPORTTIME="1")
-    assert time.perf_counter() - begun < 30
     assert said.returncode == 2
     assert not [line for line in said.stderr.splitlines() if line.endswith((" torch", " pytorch_lightning"))]
     shown = cli("train", "--help", PYTHONPROFILEIMPORTTIME="1")
@@ -147,9 +147,20 @@ def test_fingerprint_sees_what_decides_and_only_that():
         ["name=other"],
         ["binary.layer=[1,2]"],
         ["resume=false"],
+        ["binary.layer=[features.act2,1]"],
+        ["binary.layer=[all]"],
+        ["callbacks.monitor.every=7"],
+        ["callbacks.monitor=null"],
     ]
     assert {fingerprint(composed(*overrides)) for overrides in same} == {base}
-    other = [["seed=1"], ["binary.layer=1"], ["trainer.max_epochs=3"], ["optimizer.lr=0.2"], ["binary.threshold=0.1"]]
+    other = [
+        ["callbacks.best.monitor=val/acc", "callbacks.best.mode=max"],
+        ["seed=1"],
+        ["binary.layer=1"],
+        ["trainer.max_epochs=3"],
+        ["optimizer.lr=0.2"],
+        ["binary.threshold=0.1"],
+    ]
     found = [fingerprint(composed(*overrides)) for overrides in other]
     assert len({base, *found}) == len(other) + 1
     plain = [
@@ -157,6 +168,25 @@ def test_fingerprint_sees_what_decides_and_only_that():
     ]
     assert len({fingerprint(composed(*overrides)) for overrides in plain}) == 1
     assert json.dumps(composed())  # plain containers
+
+
+def test_a_choice_on_the_command_line_wins_over_the_experiments(monkeypatch):
+    """The MNIST experiments choose scheduler, step and draws for each estimator; none of these is forced on anybody."""
+    score = composed("+experiment=mnist", "estimator=rloo")
+    assert (score["scheduler"]["name"], score["optimizer"]["lr"], score["estimator"]["draws"]) == (
+        "cosine",
+        0.03,
+        [4, 8],
+    )
+    assert composed("+experiment=mnist", "estimator=st")["scheduler"] == {"name": "none", "_target_": None}
+    for scheduler in ("none", "step", "exponential"):
+        chosen = composed("+experiment=mnist", "estimator=rloo", f"scheduler={scheduler}")["scheduler"]
+        assert chosen["name"] == scheduler
+    adam = composed(
+        "+experiment=mnist", "estimator=rloo", "optimizer=adam", "estimator.draws=2", "trainer.gradient_clip_val=3"
+    )
+    assert (adam["optimizer"]["lr"], adam["estimator"]["draws"]) == (0.001, 2)
+    assert adam["trainer"]["gradient_clip_val"] == 3
 
 
 def test_folder_names_can_be_given_back_to_hydra():

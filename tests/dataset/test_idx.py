@@ -84,6 +84,40 @@ def test_files_that_do_not_belong_together_are_named(tmp_path):
         Mnist(str(tmp_path), validation=8).setup()
 
 
+def test_images_of_another_size_are_named(tmp_path):
+    raw = write_set(tmp_path)
+    small = idx(torch.zeros(40, 8, 8, dtype=torch.uint8))
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(small))
+    with pytest.raises(DataError, match="holds 40 x 8 x 8, not images of 28 x 28"):
+        Mnist(str(tmp_path), validation=8).setup()
+
+
+def test_one_job_downloads_and_the_others_wait(tmp_path, monkeypatch):
+    """Two loaders at once in an empty folder: one download, and both read whole files."""
+    import threading
+    import time
+
+    import torchvision.datasets
+
+    calls: list[str] = []
+
+    def slow(root, download):
+        calls.append(root)
+        time.sleep(0.3)
+        write_set(tmp_path / "data")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torchvision.datasets, "MNIST", slow)
+    loaders = [Mnist(str(tmp_path / "data"), validation=8) for _ in range(2)]
+    threads = [threading.Thread(target=loader.setup) for loader in loaders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+    assert all(len(loader.parts["test"]) == 20 for loader in loaders)
+
+
 def test_a_label_out_of_range_is_named(tmp_path):
     raw = write_set(tmp_path)
     (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(torch.full((20,), 10, dtype=torch.uint8))))
@@ -116,7 +150,7 @@ def test_a_failed_download_gives_the_same_advice(tmp_path, monkeypatch):
 
 def test_too_large_a_validation_part_is_refused(tmp_path):
     write_set(tmp_path)
-    with pytest.raises(ValueError, match=r"dataset\.validation=40 leaves nothing to train on"):
+    with pytest.raises(DataError, match=r"dataset\.validation=40 leaves nothing to train on"):
         Mnist(str(tmp_path), validation=40).setup()
 
 

@@ -198,6 +198,10 @@ def test_misuse_is_refused_with_the_remedy():
         net(x)
         with pytest.raises(StepError, match="reduction="):
             step.loss(torch.tensor(0.3))
+    with Step(net) as step:
+        net(x)
+        with pytest.raises(StepError, match="one value for each of the 2 examples"):
+            step.loss(torch.ones(4))  # a mean over the batch, one for each repeat
     with Step(net), pytest.raises(StepError, match="already inside another step"), Step(net):
         pass
     with pytest.raises(ValueError, match="at least 2"):

@@ -10,7 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from binlit.build import build_task
-from binlit.config import check
+from binlit.config import ConfigError, check
 from binlit.paths import config_dir
 from binlit.train import train
 
@@ -164,6 +164,54 @@ def test_flips_are_the_weights_doing(tmp_path):
     still = run(tmp_path / "a", "trainer.max_epochs=2", "optimizer.lr=1e-9")["curve"][-1]
     moving = run(tmp_path / "b", "trainer.max_epochs=2", "optimizer.lr=0.1")["curve"][-1]
     assert still["site/features.act1/flips"] < 1e-4 < moving["site/features.act1/flips"]
+
+
+def test_the_logged_rate_is_the_one_in_force(tmp_path):
+    curve = run(tmp_path, "scheduler=step", "scheduler.step_size=1", "scheduler.gamma=0.1", "trainer.max_epochs=3")[
+        "curve"
+    ]
+    assert [entry["lr"] for entry in curve] == pytest.approx([1e-3, 1e-4, 1e-5])
+
+
+def test_what_was_counted_is_what_was_seen(tmp_path):
+    limits = ["trainer.limit_train_batches=2", "trainer.limit_test_batches=0.5", "dataset.eval_batch_size=100"]
+    limited = run(tmp_path, *limits, "trainer.max_epochs=1")
+    assert limited["metrics"]["test/n"] == 200
+    assert limited["curve"][0]["examples"] == 2 * 256
+
+
+def test_an_epoch_without_validation_has_no_validation_figures(tmp_path):
+    curve = run(tmp_path, "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2")["curve"]
+    assert ["val/loss" in entry for entry in curve] == [False, True, False]
+
+
+def test_the_epoch_chosen_by_accuracy_is_the_one_recorded(tmp_path):
+    content = run(tmp_path, "trainer.max_epochs=3", "callbacks.best.monitor=val/acc", "callbacks.best.mode=max")
+    assert content["metrics"]["val/acc"] == max(entry["val/acc"] for entry in content["curve"])
+    assert content["curve"][content["best_epoch"] - 1]["val/acc"] == content["metrics"]["val/acc"]
+
+
+def test_a_folder_with_another_runs_checkpoint_is_refused(tmp_path):
+    run(tmp_path, "trainer.max_epochs=1")
+    with pytest.raises(ConfigError, match="holds a run of another config"):
+        run(tmp_path, "trainer.max_epochs=1", "optimizer.lr=0.5")
+
+
+def test_a_damaged_own_checkpoint_is_set_aside(tmp_path, capsys):
+    whole = run(tmp_path, "trainer.max_epochs=1")
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    again = run(tmp_path, "trainer.max_epochs=1")
+    assert again["metrics"] == whole["metrics"]
+    assert "it is set aside, and the run starts anew" in capsys.readouterr().err
+    assert (tmp_path / "superseded" / "1" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize(("name", "message"), [("nowhere.ckpt", "is no file"), ("junk.ckpt", "cannot be read")])
+def test_a_checkpoint_that_is_none_is_refused(tmp_path, name, message):
+    (tmp_path / "junk.ckpt").write_text("junk")
+    with pytest.raises(ConfigError, match=message):
+        run(tmp_path / "run", f"ckpt_path={tmp_path}/{name}")
 
 
 def test_mean_of_draws_is_the_mean_of_probabilities():

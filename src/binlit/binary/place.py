@@ -32,7 +32,7 @@ def activation_sites(net: nn.Module) -> list[str]:
     skipped = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin)
     return [
         name
-        for name, module in net.named_modules()
+        for name, module in net.named_modules(remove_duplicate=False)  # one module at two places is two sites
         if isinstance(module, HardSigmoid | BinaryActivation)
         or (type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, skipped))
     ]
@@ -93,8 +93,9 @@ def binarize(
         number = candidates.index(name) + 1 if name in candidates else None
         unit = BinaryActivation(rule, mode, surrogate, levels, threshold, evaluation, name, number)
         unit.slope.fill_(slope)
+        unit.train(net.training)
         _place(net, name, unit, replace=name in activation_sites(net))
-        if name == last:
+        if name in (last, _end_of_chain(net)):
             warnings.warn(output_warning(name), OutputSiteWarning, stacklevel=2)
     return net
 
@@ -141,6 +142,8 @@ def make_estimator(estimator: str | Estimator, **options: Any) -> Estimator:
         ValueError: the name is not known; the message has the nearest.
     """
     if isinstance(estimator, Estimator):
+        if options:
+            raise ValueError(f"{', '.join(options)}: options go to an estimator's name, and this is a finished object")
         return estimator
     if estimator not in ESTIMATORS:
         near = difflib.get_close_matches(estimator, ESTIMATORS, 1)
@@ -152,6 +155,15 @@ def make_estimator(estimator: str | Estimator, **options: Any) -> Estimator:
 def binary_units(net: nn.Module) -> list[BinaryActivation]:
     """The binary units of `net`, in the order of definition."""
     return [module for module in net.modules() if isinstance(module, BinaryActivation)]
+
+
+def _end_of_chain(net: nn.Module) -> str | None:
+    """Name of the last module of a net that is a chain (Sequential in Sequential); None where order is not known."""
+    name, module = "", net
+    while isinstance(module, nn.Sequential) and len(module):
+        last, module = list(module.named_children())[-1]
+        name = f"{name}.{last}" if name else last
+    return name or None
 
 
 def set_slope(net: nn.Module, slope: float) -> None:

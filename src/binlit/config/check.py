@@ -15,6 +15,9 @@ from pydantic_core import ErrorDetails
 from binlit.config.schema import OPTIONS, SCORE_FUNCTIONS, OwnOption, Run
 
 Config = dict[str, Any]
+FIXED_SITES = {"mnist_cnn": ["features.act1", "features.act2"]}
+METRICS = ("val/loss", "val/acc", "train/loss", "train/acc")
+PIXELS = 28 * 28
 
 
 class ConfigError(ValueError):
@@ -40,6 +43,20 @@ def check(cfg: DictConfig | Config) -> Config:
     return cfg
 
 
+def check_choices(cfg: Config, overrides: Iterable[str]) -> None:
+    """Refuses a scheduler that does not exist: the group is optional in conf/config.yaml, so Hydra lets it pass.
+
+    Raises:
+        ConfigError: naming the choice.
+    """
+    for override in overrides:
+        key, _, choice = override.partition("=")
+        if key == "scheduler" and choice != "none" and cfg["scheduler"]["name"] == "none":
+            near = nearest(choice, OPTIONS["scheduler"])
+            hint = f" (did you mean {near}?)" if near else ""
+            raise ConfigError(f"scheduler={choice} does not exist; choose {', '.join(OPTIONS['scheduler'])}{hint}")
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant, or None."""
     found = difflib.get_close_matches(str(word), [str(k) for k in known], 1, cutoff=0.5)
@@ -53,9 +70,18 @@ def chosen_layers(cfg: Config) -> list[str]:
         return []
     if layer == "all":
         return [str(i) for i in range(1, count + 1)]
-    ends = {"first": "1", "last": str(count)}
-    names = {ends.get(str(entry), str(entry)) for entry in (layer if isinstance(layer, list) else [layer])}
-    return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+    entries = layer if isinstance(layer, list) else [layer]
+    if "all" in entries:
+        return [str(i) for i in range(1, count + 1)]
+    numbers = {"first": "1", "last": str(count)} | {site: str(i) for i, site in enumerate(cfg["model"]["sites"], 1)}
+    names = {numbers.get(str(entry), str(entry)) for entry in entries}
+    names = {str(int(name)) if is_number(name) else name for name in names}
+    return sorted(names, key=lambda name: (not is_number(name), int(name) if is_number(name) else 0, name))
+
+
+def is_number(name: str) -> bool:
+    """Whether a layer is given by its number (plain digits)."""
+    return name.isascii() and name.isdecimal()
 
 
 def _resolved(cfg: DictConfig) -> Config:
@@ -135,9 +161,9 @@ def _contradictions(cfg: Config) -> Iterable[str]:
     allowed = f"1 to {len(sites)}" if len(sites) > 1 else "1"
     words = ["null", "first", "last", "all", "output"]
     for layer in chosen_layers(cfg):
-        if (layer.isdigit() and 1 <= int(layer) <= len(sites)) or layer in [*sites, "output"]:
+        if (is_number(layer) and 1 <= int(layer) <= len(sites)) or layer == "output":
             continue
-        if layer.lstrip("-").isdigit():
+        if is_number(layer.lstrip("-")):
             near: str | None = str(min(max(int(layer), 1), len(sites)))
         else:
             near = nearest(layer, [*words, *sites])
@@ -158,9 +184,11 @@ def _contradictions(cfg: Config) -> Iterable[str]:
         )
     draws = estimator.get("draws")
     if isinstance(draws, list) and len(draws) > 1:
-        numbers = [int(layer) for layer in chosen_layers(cfg) if layer.isdigit()]
+        numbers = [int(layer) for layer in chosen_layers(cfg) if is_number(layer)]
         if len(draws) != len(sites):
             yield f"estimator.draws={draws} must have one count for each of the {len(sites)} sites, or be one integer"
+        elif "output" in chosen_layers(cfg):
+            yield f"estimator.draws={draws} has no count for the output; give one integer"
         elif numbers and estimator["name"] == "rloo" and draws[numbers[0] - 1] < 2:
             yield f"estimator.draws={draws}: rloo needs at least 2 at site {numbers[0]}, the first that is binary"
     if binary["eval"] != "mean" and binary["eval_draws"] > 1:
@@ -168,9 +196,26 @@ def _contradictions(cfg: Config) -> Iterable[str]:
             f"binary.eval_draws={binary['eval_draws']} has no effect with binary.eval={binary['eval']}; "
             "add binary.eval=mean"
         )
+    yield from _misfits(cfg)
     for key, value in _floats(cfg):
         if not math.isfinite(value):
             yield f"{key}={value} is not a finite number"
+
+
+def _misfits(cfg: Config) -> Iterable[str]:
+    """Settings that do not fit the net, the data or the metrics that there are."""
+    model = cfg["model"]
+    fixed = FIXED_SITES.get(model["name"])
+    if fixed and model["sites"] != fixed:
+        yield f"model.sites={model['sites']} does not fit model '{model['name']}'; leave it at {fixed}"
+    if model["name"] == "mlp" and cfg["dataset"]["name"] in OPTIONS["dataset"] and model["inputs"] != PIXELS:
+        yield f"model.inputs={model['inputs']} does not fit dataset '{cfg['dataset']['name']}' of 28x28; write {PIXELS}"
+    for name, node in cfg["callbacks"].items():
+        monitor = (node or {}).get("monitor")
+        if monitor is not None and monitor not in METRICS:
+            near = nearest(monitor, METRICS)
+            hint = f" (did you mean {near}?)" if near else ""
+            yield f"callbacks.{name}.monitor={monitor} is not logged; choose {', '.join(METRICS)}{hint}"
 
 
 def _floats(node: Any, path: str = "") -> Iterable[tuple[str, float]]:

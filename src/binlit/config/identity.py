@@ -11,7 +11,7 @@ from binlit.config.check import Config, chosen_layers
 from binlit.config.schema import SCORE_FUNCTIONS
 
 # Settings that change where a run lands, how fast it is or what it shows, but not its result.
-WITHOUT_EFFECT = ("name", "threads", "output_dir", "data_dir", "resume", "callbacks", "logger", "row")
+WITHOUT_EFFECT = ("name", "threads", "output_dir", "data_dir", "resume", "logger", "row")
 WITHOUT_EFFECT_IN = {
     "dataset": ("data_dir", "download"),
     "trainer": ("log_every_n_steps", "enable_progress_bar", "enable_model_summary", "num_sanity_val_steps"),
@@ -41,12 +41,24 @@ def row_of(cfg: Config) -> dict[str, Any]:
 def decisive(cfg: Config) -> Config:
     """The part of the config that decides the outcome, settings without effect left out."""
     cfg = copy.deepcopy({key: value for key, value in cfg.items() if key not in WITHOUT_EFFECT})
+    cfg["callbacks"] = {name: node for name, node in cfg["callbacks"].items() if not _is_plain_callback(node)}
+    if not cfg["callbacks"]:
+        del cfg["callbacks"]
     for group, keys in WITHOUT_EFFECT_IN.items():
         cfg[group] = {key: value for key, value in cfg[group].items() if key not in keys}
     cfg["binary"]["layer"] = chosen_layers(cfg)
     if not cfg["binary"]["layer"]:
         cfg["binary"], cfg["estimator"], cfg["anneal"] = NONE, NONE, NONE
     return cfg
+
+
+def _is_plain_callback(node: dict[str, Any] | None) -> bool:
+    """Whether a callback only watches, or chooses the tested epoch as every run does unless told otherwise."""
+    if node is None or node.get("_target_") == "binlit.task.SiteMonitor":
+        return True
+    if not str(node.get("_target_")).endswith(".ModelCheckpoint"):
+        return False
+    return node.get("monitor") is None or (node["monitor"] == "val/loss" and node.get("mode", "min") == "min")
 
 
 def fingerprint(cfg: Config) -> str:

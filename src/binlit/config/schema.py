@@ -15,6 +15,7 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Activation = Literal["hard_sigmoid", "hard_tanh", "relu"]
 RepeatAt = Literal["site", "input"]
+Limit = Count | Annotated[float, Field(gt=0, le=1)] | None  # batches, or a share of them
 
 
 class Option(BaseModel):
@@ -181,12 +182,12 @@ class Trainer(Option):
 
     max_epochs: Count
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
-    devices: Annotated[int, Field(ge=1)] | Literal["auto"]
-    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
+    devices: Literal[1]  # a folder belongs to one process: see results.record.locked
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     gradient_clip_val: Positive | None
-    limit_train_batches: int | float | None
-    limit_val_batches: int | float | None
-    limit_test_batches: int | float | None
+    limit_train_batches: Limit
+    limit_val_batches: Limit
+    limit_test_batches: Limit
     check_val_every_n_epoch: Count
     log_every_n_steps: Count
     num_sanity_val_steps: Annotated[int, Field(ge=0)]

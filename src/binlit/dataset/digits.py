@@ -21,7 +21,7 @@ class Digits(ImageData):
         batch_size, eval_batch_size, validation, seed, classes: as in `ImageData`.
     """
 
-    mean, std = 0.3060, 0.3250  # of the upscaled pixels, see tests/dataset/test_digits.py
+    mean, std = 0.3060, 0.3250  # of the upscaled pixels, see tests/dataset/test_images.py
 
     def __init__(
         self,

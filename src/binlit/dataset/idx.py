@@ -52,7 +52,9 @@ def read_labelled(folder: Path, part: str, classes: int) -> tuple[Tensor, Tensor
     if image_path is None or label_path is None:
         raise DataError(f"{folder} has no {part} images and labels")  # callers look first: see `holds`
     images, labels = read_idx(image_path), read_idx(label_path)
-    if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
+    if images.ndim != 3 or images.shape[1:] != (28, 28):
+        raise DataError(f"{image_path} holds {_shape(images)}, not images of 28 x 28: put the original in its place")
+    if labels.ndim != 1 or len(images) != len(labels):
         raise DataError(
             f"{image_path} ({_shape(images)}) and {label_path} ({_shape(labels)}) do not belong together: "
             "put the originals in their place"

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from binlit.dataset.errors import DataError
+
 
 @dataclass(frozen=True)
 class Images(Dataset[tuple[Tensor, Tensor]], Sized):
@@ -97,7 +99,7 @@ class ImageData(pl.LightningDataModule):
             return
         pool, test = self.load()
         if self.validation >= len(pool):
-            raise ValueError(f"dataset.validation={self.validation} leaves nothing to train on: {len(pool)} images")
+            raise DataError(f"dataset.validation={self.validation} leaves nothing to train on: {len(pool)} images")
         order = torch.randperm(len(pool), generator=generator(self.seed))
         held_out, kept = order[: self.validation], order[self.validation :]
         self.parts = {"train": Images(*pool[kept]), "val": Images(*pool[held_out]), "test": test}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 from typing import ClassVar
 from urllib.error import URLError
@@ -50,14 +51,21 @@ class Mnist(ImageData):
         return train, test
 
     def _downloaded(self) -> Path:
-        import torchvision.datasets
-
         root = Path("data").absolute()
         try:
-            getattr(torchvision.datasets, type(self).__name__.replace("Mnist", "MNIST"))(str(root), download=True)
+            root.mkdir(parents=True, exist_ok=True)
+            with (root / f".{self.folder}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # jobs side by side: one downloads, the others wait and find it done
+                if not holds(root / self.folder / "raw"):
+                    self._fetch(root)
         except (URLError, OSError, RuntimeError) as error:
             self._missing(f"the download failed ({str(error).splitlines()[0]})")
         return root / self.folder / "raw"
+
+    def _fetch(self, root: Path) -> None:
+        import torchvision.datasets
+
+        getattr(torchvision.datasets, type(self).__name__.replace("Mnist", "MNIST"))(str(root), download=True)
 
     def _missing(self, why: str) -> Path:
         looked = ", ".join(str(place) for place in self.places())

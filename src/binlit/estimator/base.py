@@ -60,13 +60,14 @@ class Call:
         """The bit as 0.0 or 1.0, with no gradient: 1[u < p], u uniform on [0, 1), or 1[z >= 0]. Shape of z.
 
         z >= 0 and p >= 1/2 are the same thing (each surrogate has p(0) = 1/2 and grows), but the sign of z survives
-        where p rounds to 1/2. So a unit at exactly p = 1/2 is on, and sign(0) = +1.
+        where p rounds to 1/2. So a unit at exactly p = 1/2 is on, and sign(0) = +1. NaN stays NaN: a net that has
+        diverged must not be hidden behind bits.
         """
         z = self.z.detach()
         if not self.stochastic:
-            return (z >= 0).to(z.dtype)
+            return torch.where(z.isnan(), z, (z >= 0).to(z.dtype))
         p = self.surrogate.probability(at_least_float32(z))
-        return (torch.rand_like(p) < p).to(z.dtype)
+        return torch.where(z.isnan(), z, (torch.rand_like(p) < p).to(z.dtype))
 
     def emit(self, bit: Tensor) -> Tensor:
         """Maps [0, 1] onto [low, 1], for bits and for probabilities alike."""

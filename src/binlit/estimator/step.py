@@ -121,6 +121,13 @@ class Step:
             names = ", ".join(unit.site for unit in self.units)
             raise StepError(f"no binary site was reached in this step ({names}): call the net inside the step")
         rewards = losses if rewards is None else rewards
+        batch = losses.numel() // math.prod(self.repeats)
+        if rewards.shape != losses.shape or any(draw.log_prob.shape[-1] != batch for draw in self.draws):
+            drawn = self.draws[0].log_prob.shape[-1] if self.draws else batch
+            raise StepError(
+                f"losses {tuple(losses.shape)} and rewards {tuple(rewards.shape)} must both hold one value for each of "
+                f"the {drawn} examples drawn for, times {math.prod(self.repeats)} repeats"
+            )
         return self.estimator.loss(self, losses.view(*self.repeats, -1), rewards.detach().view(*self.repeats, -1))
 
 

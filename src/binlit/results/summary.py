@@ -19,23 +19,30 @@ from torch import Tensor
 from binlit.binary import OutputSiteWarning
 from binlit.cli import complain
 from binlit.config import Config, row_of
-from binlit.dataset import ImageData
 from binlit.results.record import Record
 
 
-def outcome(curve: list[dict[str, float]], tested: Mapping[str, Tensor], data: ImageData) -> dict[str, Any]:
-    """metrics, best epoch (lowest validation loss), duration in s, training samples/s, and the curve."""
+def outcome(
+    curve: list[dict[str, float]], tested: Mapping[str, Tensor], count: int, epoch: int | None
+) -> dict[str, Any]:
+    """What the record holds: metrics, best epoch, duration in s, training samples/s, and the curve.
+
+    Args:
+        curve: one entry an epoch.
+        tested: what the test logged.
+        count: how many examples were tested.
+        epoch: the epoch whose weights were tested, from 1; None for the last one.
+    """
     metrics = {name: float(value) for name, value in tested.items() if name.startswith("test/")}
-    judged = [entry for entry in curve if math.isfinite(entry.get("val/loss", math.nan))]
-    best = min(judged, key=lambda entry: entry["val/loss"]) if judged else None
+    best = next((entry for entry in curve if entry["epoch"] == epoch), None)
     if best:
-        metrics |= {name: best[name] for name in ("val/acc", "val/loss")}
+        metrics |= {name: best[name] for name in ("val/acc", "val/loss") if name in best}
     seconds = sum(entry["train_seconds"] for entry in curve)
     return {
-        "metrics": {name: finite(value) for name, value in metrics.items()} | {"test/n": len(data.parts["test"])},
-        "best_epoch": int(best["epoch"]) if best else None,
+        "metrics": {name: finite(value) for name, value in metrics.items()} | {"test/n": count},
+        "best_epoch": epoch,
         "duration": sum(entry["seconds"] for entry in curve),
-        "samples_per_s": len(curve) * len(data.parts["train"]) / seconds if seconds else 0.0,
+        "samples_per_s": sum(entry["examples"] for entry in curve) / seconds if seconds else 0.0,
         "curve": [{name: finite(value) for name, value in entry.items()} for entry in curve],
     }
 

@@ -48,9 +48,9 @@ def build_table(
     """
     groups = _groups(records, expected)
     published = published_rows(experiment or (records[0]["experiment"] if records else ""))
-    for key in published:
-        groups.setdefault(key, Group(dict(key), missing=0))
-    lines = [_line(group, published.get(key)) for key, group in groups.items()]
+    plain = {_key({name: group.row[name] for name in KEYS}) for group in groups.values()}
+    groups |= {key: Group(dict(key)) for key in published if key not in plain}  # a published row nobody has run
+    lines = [_line(group, published.get(_key({name: group.row[name] for name in KEYS}))) for group in groups.values()]
     table = pd.DataFrame(lines)
     base = table.loc[table["layer"] == "none", "acc"]
     table["acc_cost"] = base.iloc[0] - table["acc"] if len(base) == 1 else np.nan

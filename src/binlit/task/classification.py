@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -37,6 +38,7 @@ class Classification(pl.LightningModule):
 
     Attributes:
         history: one entry of metrics for each epoch done; saved in checkpoints.
+        examples: how many examples each part has seen in this epoch (repeats not counted), or in this test.
         config: the run's config as plain containers, or None; saved too: a checkpoint alone can be tested again.
     """
 
@@ -63,7 +65,8 @@ class Classification(pl.LightningModule):
             self.metrics[f"{part}/loss"] = MeanMetric(nan_strategy="disable")
         self.config: dict[str, Any] | None = None
         self.history: History = []
-        self._begun = self._validating = 0.0
+        self.examples: Counter[str] = Counter()
+        self._begun = self._validating = self._rate = 0.0
         self._uncounted: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
         self.latest_loss: Tensor | None = None  # of the last training batch, for the progress bar
 
@@ -72,6 +75,8 @@ class Classification(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self._begun, self._validating = time.perf_counter(), 0.0
+        self._rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])  # at the end the scheduler has moved it on
+        self.examples.clear()
         self._uncounted.clear()  # what an interrupted epoch may have left
         torch.manual_seed(epoch_seed(self.seed, self.current_epoch))  # bits do not depend on what ran before the epoch
         set_slope(self.net, self.anneal.slope(self.current_epoch + 1))
@@ -84,7 +89,7 @@ class Classification(pl.LightningModule):
             losses = F.cross_entropy(logits, targets, reduction="none")  # (R * B,)
             loss = step.loss(losses)
         self.latest_loss = loss.detach()
-        self._count("train", logits.detach(), targets, losses.detach())
+        self._count("train", logits.detach(), targets, losses.detach(), len(y))
         every = getattr(self.trainer, "log_every_n_steps", 0)
         if every and self.global_step % every == 0:  # a log call each step would cost 2 % of it
             self.log("train/loss_step", self.latest_loss)
@@ -100,6 +105,7 @@ class Classification(pl.LightningModule):
         self._evaluate("val", batch)
 
     def on_test_start(self) -> None:
+        self.examples.clear()
         torch.manual_seed(epoch_seed(self.seed, -1))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -112,12 +118,13 @@ class Classification(pl.LightningModule):
         self.log_dict(self._totals("test"))
 
     def on_train_epoch_end(self) -> None:
-        units, rate = binary_units(self.net), self.trainer.optimizers[0].param_groups[0]["lr"]
-        read = {"lr": float(rate)} | ({"slope": float(units[0].slope)} if units else {})
+        units = binary_units(self.net)
+        read = {"lr": self._rate} | ({"slope": float(units[0].slope)} if units else {})
         self.log_dict(self._totals("train") | read)
-        metrics = {name: float(x) for name, x in self.trainer.callback_metrics.items() if not name.endswith("_step")}
+        stale = ("train/loss_step",) if self.examples["val"] else ("train/loss_step", "val/acc", "val/loss")
+        metrics = {name: float(x) for name, x in self.trainer.callback_metrics.items() if name not in stale}
         seconds = time.perf_counter() - self._begun
-        times = {"seconds": seconds, "train_seconds": seconds - self._validating}
+        times = {"seconds": seconds, "train_seconds": seconds - self._validating, "examples": self.examples["train"]}
         self.history.append({"epoch": self.current_epoch + 1} | dict(sorted(metrics.items())) | read | times)
 
     def configure_optimizers(self) -> Any:
@@ -142,9 +149,10 @@ class Classification(pl.LightningModule):
     def _evaluate(self, part: str, batch: Batch) -> None:
         x, y = batch
         logits = self.predict_logits(x)
-        self._count(part, logits, y, F.cross_entropy(logits, y, reduction="none"))
+        self._count(part, logits, y, F.cross_entropy(logits, y, reduction="none"), len(y))
 
-    def _count(self, part: str, logits: Tensor, targets: Tensor, losses: Tensor) -> None:
+    def _count(self, part: str, logits: Tensor, targets: Tensor, losses: Tensor, examples: int) -> None:
+        self.examples[part] += examples
         waiting = self._uncounted.setdefault(part, [])
         waiting.append((logits, targets, losses))
         if len(waiting) == COUNT_EVERY:
