@@ -113,6 +113,16 @@ def _wait_until_training(folder: Path, job: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
+def test_a_refused_run_leaves_the_folders_record_alone(cli, tmp_path):
+    same = [*SMALL, "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "hydra.run.dir=here"]
+    assert cli("train", *same).returncode == 0
+    record = (tmp_path / "here" / "result.json").read_bytes()
+    refused = cli("train", *same, "optimizer.lr=0.5")
+    assert refused.returncode == 2
+    assert "holds a run of another config" in refused.stderr
+    assert (tmp_path / "here" / "result.json").read_bytes() == record
+
+
 def test_starting_anew_keeps_the_old_run_aside(cli, tmp_path):
     quick = [*SMALL, "trainer.max_epochs=1", "name=t", "trainer.enable_progress_bar=false"]
     assert cli("train", *quick).returncode == 0

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
 from binlit.config import Config, ConfigError, check, decisive, fingerprint
-from binlit.results.record import finished, locked, new_record, set_aside, write_record
+from binlit.results.record import finished, locked, new_record, read_record, set_aside, write_record
 
 
 def main() -> None:
@@ -116,7 +116,11 @@ def report_failure(cfg: Config, folder: Path, error: Exception, in_sweep: bool) 
     """Leaves a failed record and the traceback in the folder; ends a single run whose input was wrong with status 2."""
     from binlit.dataset.errors import DataError
 
-    write_record(folder, new_record(cfg, "failed", error=f"{type(error).__name__}: {error}", metrics={}))
+    earlier = read_record(folder)
+    if (
+        earlier is None or earlier["status"] != "ok"
+    ):  # a good record, of whatever run, is never overwritten by a failure
+        write_record(folder, new_record(cfg, "failed", error=f"{type(error).__name__}: {error}", metrics={}))
     (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
     if isinstance(error, ConfigError | DataError) or in_sweep:
         complain(f"{folder.name}: {error}" if in_sweep else error)

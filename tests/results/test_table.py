@@ -24,7 +24,8 @@ def record(
     binary = {"layer": [] if row["layer"] == "none" else [row["layer"]]}
     whole = {
         "seed": seed, "dataset": {"name": "d", "seed": seed}, "model": {"name": "m", "sites": ["a", "b"]},
-        "binary": binary, "trainer": {"max_epochs": 1}, "estimator": {}, "anneal": {}, "row": {}, "name": "x", "callbacks": {}, **config,
+        "binary": binary, "trainer": {"max_epochs": 1}, "estimator": {}, "anneal": {}, "row": {},
+        "name": "x", "callbacks": {}, **config,
     }  # fmt: skip
     return {
         "status": "ok" if acc is not None else "failed", "experiment": experiment, "row": row, "seed": seed,
