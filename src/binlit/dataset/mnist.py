@@ -83,8 +83,5 @@ class FashionMnist(Mnist):
     """
 
     folder = "FashionMNIST"
-    system_folders: ClassVar[tuple[str, ...]] = (
-        "/usr/share/dataset-fashion-mnist",
-        "/usr/share/datasets/fashion-mnist",
-    )
+    system_folders: ClassVar[tuple[str, ...]] = ("/usr/share/datasets/fashion-mnist",)
     mean, std = 0.2860, 0.3530
