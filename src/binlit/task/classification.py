@@ -91,7 +91,7 @@ class Classification(pl.LightningModule):
         self.latest_loss = loss.detach()
         self._count("train", logits.detach(), targets, losses.detach(), len(y))
         every = getattr(self.trainer, "log_every_n_steps", 0)
-        if every and self.global_step % every == 0:  # a log call each step would cost 2 % of it
+        if every and self.global_step % every == 0:  # a log call each step would be felt
             self.log("train/loss_step", self.latest_loss)
         return loss
 
@@ -159,7 +159,7 @@ class Classification(pl.LightningModule):
             self._flush(part)
 
     def _flush(self, part: str) -> None:
-        """Hands the batches that wait to the metrics, all at once: two metric updates a step would cost 3 % of it."""
+        """Hands the batches that wait to the metrics, all at once: two metric updates a step would be felt."""
         waiting = self._uncounted.pop(part, [])
         if waiting:
             logits, targets, losses = (torch.cat(column) for column in zip(*waiting, strict=True))
