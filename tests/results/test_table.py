@@ -87,6 +87,21 @@ def test_two_recipes_are_never_averaged():
     assert table["n"].tolist() == [1, 1]
 
 
+def test_costs_are_against_the_net_of_the_same_setting():
+    rows = [(NONE, 0.99, 0.1), (NONE, 0.95, 0.01), (ST1, 0.98, 0.1), (ST1, 0.90, 0.01)]
+    table = build_table([record(row, 0, acc, optimizer={"lr": lr}) for row, acc, lr in rows], experiment="other")
+    costs = {(line["layer"], line["setting"]): line["acc_cost"] for line in table.to_dict("records")}
+    assert costs["1", "optimizer.lr=0.1"] == pytest.approx(1)
+    assert costs["1", "optimizer.lr=0.01"] == pytest.approx(5)
+
+
+def test_published_values_stay_beside_variants():
+    records = [record(ST1, 0, 0.98, optimizer={"lr": 0.1}), record(ST1, 0, 0.90, optimizer={"lr": 0.01})]
+    table = build_table(records)
+    assert table.loc[table["layer"] == "1", "acc_published"].dropna().tolist().count(98.29) == 2
+    assert len(table) == 14
+
+
 def test_a_diverged_run_is_not_averaged_away():
     records = [record(ST1, 0, 0.9), record(ST1, 1, 0.1, loss=None)]
     line = build_table(records, experiment="other").iloc[0]

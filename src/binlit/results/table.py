@@ -43,7 +43,8 @@ def build_table(
     Returns:
         Columns: the row's keys; n (runs done); acc and loss (mean), acc_ci95 and loss_ci95 (half-width of Student's
         t interval over seeds, NaN for one run); acc_published, loss_published, acc_difference (ours less published);
-        acc_cost (the non-binary row's accuracy less this one's); failed, missing. Accuracies and their differences
+        acc_cost (accuracy of the non-binary row, of the same setting where there are several, less this one's;
+        NaN where there is none to compare with); failed, missing. Accuracies and their differences
         are in per cent and points, losses in nats.
     """
     groups = _groups(records, expected)
@@ -51,17 +52,21 @@ def build_table(
     plain = {_key({name: group.row[name] for name in KEYS}) for group in groups.values()}
     groups |= {key: Group(dict(key)) for key in published if key not in plain}  # a published row nobody has run
     lines = [_line(group, published.get(_key({name: group.row[name] for name in KEYS}))) for group in groups.values()]
-    table = pd.DataFrame(lines)
-    base = table.loc[table["layer"] == "none", "acc"]
-    table["acc_cost"] = base.iloc[0] - table["acc"] if len(base) == 1 else np.nan
-    extras = [
-        name for name in table.columns if name in {k for g in groups.values() for k in g.row} and name not in KEYS
-    ]
+    _add_costs(lines)
+    extras = [name for name in dict.fromkeys(name for line in lines for name in line) if name not in KEYS]
+    extras = [name for name in extras if any(name in group.row for group in groups.values())]
     figures = [
         "n", "acc", "acc_ci95", "acc_cost", "acc_published", "acc_difference", "loss", "loss_ci95", "loss_published",
         "failed", "missing",
     ]  # fmt: skip
-    return _sorted(pd.DataFrame(table, columns=[*KEYS, *extras, *figures]).fillna(dict.fromkeys(extras, "")))
+    return _sorted(pd.DataFrame(lines, columns=[*KEYS, *extras, *figures]).fillna(dict.fromkeys(extras, "")))
+
+
+def _add_costs(lines: list[dict[str, Any]]) -> None:
+    bases = {line.get("setting", ""): line["acc"] for line in lines if line["layer"] == "none"}
+    for line in lines:
+        base = bases.get(line.get("setting", ""), next(iter(bases.values())) if len(bases) == 1 else np.nan)
+        line["acc_cost"] = base - line["acc"]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
