@@ -52,7 +52,7 @@ def write_report(records: list[Record], expected: list[Record], out: Path, title
     from binlit.results.show import footnotes, to_console, to_markdown
     from binlit.results.table import build_table, published_source
 
-    experiment = records[0]["experiment"]
+    experiment = "+".join(sorted({record["experiment"] for record in records}))  # published numbers: of one only
     title = (
         title or f"{experiment} ({records[0]['config']['dataset']['name']}, {records[0]['config']['model']['name']})"
     )

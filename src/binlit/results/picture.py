@@ -57,7 +57,7 @@ def _draw(axes: Any, y: int, line: Line) -> None:
         xycoords=("axes fraction", "data"),
         va="center",
         fontsize=8,
-        color="red" if problems else colour,
+        color="red" if line["failed"] or not line["n"] else colour,
     )
 
 
