@@ -25,12 +25,14 @@ def main() -> None:
 def job(cfg: DictConfig) -> float:
     """One test; prints the result, appends it to evaluations.jsonl beside the run's record, returns the accuracy."""
     from binlit.dataset.errors import DataError
+    from binlit.results.checkpoint import read_checkpoint
 
     try:
         asked = _checked(cfg)
         path = Path(asked["checkpoint"])
-        config = with_evaluation(saved_config(path), asked)
-        metrics = evaluate(config, path)
+        saved = read_checkpoint(path)
+        config = with_evaluation(saved["config"], asked)
+        metrics = evaluate(config, saved["state_dict"])
     except (ConfigError, DataError) as error:
         complain(error)
         raise SystemExit(USAGE_ERROR) from None
@@ -50,31 +52,18 @@ def job(cfg: DictConfig) -> float:
     return metrics["test/acc"]
 
 
-def evaluate(cfg: Config, checkpoint: Path) -> dict[str, float]:
-    """The test metrics of the checkpoint's net under `cfg`."""
-    import torch
-
+def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, float]:
+    """The test metrics, under `cfg`, of the task with the weights and slopes of `state`."""
     from binlit.build import build_data, build_task, build_trainer, set_threads
     from binlit.results.summary import quiet_lightning
 
     quiet_lightning()
     set_threads(cfg["threads"], in_sweep=False)
     data, task = build_data(cfg), build_task(cfg)
-    task.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
-    trainer = build_trainer({**cfg, "callbacks": {}, "logger": {}}, checkpoint.parent, quiet=True)
+    task.load_state_dict(state)
+    trainer = build_trainer({**cfg, "callbacks": {}, "logger": {}}, Path(), quiet=True)  # nothing is written
     tested = trainer.test(task, datamodule=data, verbose=False)[0]
     return {name: float(value) for name, value in tested.items()} | {"test/n": task.examples["test"]}
-
-
-def saved_config(path: Path) -> Config:
-    """The config that the checkpoint was trained under.
-
-    Raises:
-        ConfigError: the path is no file, or the file is no checkpoint of binlit's.
-    """
-    from binlit.results.checkpoint import read_checkpoint
-
-    return read_checkpoint(path)["config"]
 
 
 def with_evaluation(cfg: Config, asked: Config) -> Config:

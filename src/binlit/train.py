@@ -97,13 +97,14 @@ def starting_point(cfg: Config, folder: Path) -> Path | None:
         else:
             if without_length(saved["config"]) != without_length(cfg):
                 raise ConfigError(f"{folder} holds a run of another config; choose another folder, or resume=false")
-            return adopt(last, folder / "checkpoints")
+            return adopt(saved, last, folder / "checkpoints")
     if cfg["ckpt_path"] is None:
         return None
-    saved = read_checkpoint(Path(cfg["ckpt_path"]))
+    given = Path(cfg["ckpt_path"])
+    saved = read_checkpoint(given)
     if len(saved["history"]) <= saved["epoch"]:
-        raise ConfigError(f"ckpt_path={cfg['ckpt_path']} was saved within an epoch; give last.ckpt beside it")
-    return adopt(Path(cfg["ckpt_path"]), folder / "checkpoints")
+        raise ConfigError(f"ckpt_path={given} was saved within an epoch; give last.ckpt beside it")
+    return adopt(saved, given, folder / "checkpoints")
 
 
 def without_length(cfg: Config) -> Config:
@@ -117,9 +118,7 @@ def report_failure(cfg: Config, folder: Path, error: Exception, in_sweep: bool) 
     from binlit.dataset.errors import DataError
 
     earlier = read_record(folder)
-    if (
-        earlier is None or earlier["status"] != "ok"
-    ):  # a good record, of whatever run, is never overwritten by a failure
+    if not (earlier and earlier["status"] == "ok"):  # a failure never overwrites a good record, of whatever run
         write_record(folder, new_record(cfg, "failed", error=f"{type(error).__name__}: {error}", metrics={}))
     (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
     if isinstance(error, ConfigError | DataError) or in_sweep:

@@ -24,6 +24,7 @@ class BinlitSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         from binlit.config import ConfigError, check, check_choices, fingerprint, row_of
+        from binlit.paths import MANIFEST
         from binlit.results.record import finished, write_whole
 
         assert self.config is not None
@@ -39,7 +40,8 @@ class BinlitSweeper(BasicSweeper):
         for job in jobs:
             try:
                 composed = loader.load_sweep_config(self.config, job)
-                if (cfg := check(composed)) and row_of(cfg)["layer"] == "none":
+                cfg = check(composed)
+                if row_of(cfg)["layer"] == "none":
                     job = [override for override in job if not _needs_a_binary_layer(override)]
                     composed = loader.load_sweep_config(self.config, job)
                     cfg = check(composed)
@@ -58,7 +60,7 @@ class BinlitSweeper(BasicSweeper):
 
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        known = folder / "sweep.json"
+        known = folder / MANIFEST
         if trial:  # nothing that a table would miss
             expected = {}
         for job in json.loads(known.read_text()) if known.is_file() else []:

@@ -88,13 +88,13 @@ def binarize(
     rule = make_estimator(estimator, **estimator_options)
     if surrogate is None:
         surrogate = "logistic" if rule.score_function else "hard_sigmoid"
-    last = output_layer(net)
+    last, activations = output_layer(net), activation_sites(net)
     for name in names:
         number = candidates.index(name) + 1 if name in candidates else None
         unit = BinaryActivation(rule, mode, surrogate, levels, threshold, evaluation, name, number)
         unit.slope.fill_(slope)
         unit.train(net.training)
-        _place(net, name, unit, replace=name in activation_sites(net))
+        _place(net, name, unit, replace=name in activations)
         if name in (last, _end_of_chain(net)):
             warnings.warn(output_warning(name), OutputSiteWarning, stacklevel=2)
     return net

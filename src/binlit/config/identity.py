@@ -8,7 +8,6 @@ import json
 from typing import Any
 
 from binlit.config.check import Config, chosen_layers
-from binlit.config.schema import SCORE_FUNCTIONS
 
 # Settings that change where a run lands, how fast it is or what it shows, but not its result.
 WITHOUT_EFFECT = ("name", "threads", "output_dir", "data_dir", "resume", "logger", "row")
@@ -75,8 +74,3 @@ def run_folder(cfg: Config) -> str:
         parts += [row["mode"], row["estimator"]] + ([row["anneal"]] if row["anneal"] != NONE else [])
     parts += [f"seed-{cfg['seed']}", fingerprint(cfg)[:8]]
     return "_".join(part.replace("/", "-") for part in parts)
-
-
-def needs_chance(estimator: str) -> bool:
-    """Whether the estimator draws in training whatever the mode."""
-    return estimator in SCORE_FUNCTIONS

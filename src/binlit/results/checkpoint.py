@@ -33,16 +33,20 @@ def epoch_of(path: str) -> int:
     return int(read_checkpoint(Path(path))["epoch"]) + 1
 
 
-def adopt(source: Path, folder: Path) -> Path:
+def adopt(saved: dict[str, Any], source: Path, folder: Path) -> Path:
     """A checkpoint in `folder` to go on from, with the best epoch so far beside it; `source` is left as it is.
 
     Lightning forgets the best score when its checkpoints have moved, and would then take the first epoch after the
     move for the best one. So the best checkpoint is copied along, and the paths in the saved state are set to it.
 
+    Args:
+        saved: what `read_checkpoint(source)` gave; its paths are changed.
+        source: where it was read from.
+        folder: where the run goes on.
+
     Returns:
         `source` itself where it was written into `folder`, else folder/last.ckpt.
     """
-    saved = read_checkpoint(source)
     states = [state for state in saved.get("callbacks", {}).values() if "dirpath" in state]
     if all(state["dirpath"] == str(folder) for state in states) and source.parent == folder:
         return source
