@@ -64,14 +64,14 @@ def _draw(axes: Any, y: int, line: Line) -> None:
 def _log_ticks(axes: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _label(line: Line) -> str:
     if line["layer"] == "none":
-        return "no binary layer"
+        return ", ".join(["no binary layer", *([str(line["setting"])] if line.get("setting") else [])])
     where = "all layers" if line["layer"] == "all" else f"layer {line['layer']}"
     extra = [str(line["anneal"])] if line["anneal"] != "none" else []
     extra += [str(line["setting"])] if line.get("setting") else []
