@@ -117,6 +117,10 @@ class LeaveOneOut(ScoreFunction):
 
 
 # -- anneal ------------------------------------------------------------------------------------------------------------
+class Constant(Option):
+    value: Positive
+
+
 class Exponential(Option):
     rate: Positive
 
@@ -235,7 +239,7 @@ OPTIONS: dict[str, dict[str, type[Option]]] = {
         "reinforce": Reinforce,
         "rloo": LeaveOneOut,
     },
-    "anneal": {"none": Option, "exponential": Exponential, "linear": Linear, "cosine": Cosine, "step": Step},
+    "anneal": {"none": Option, "constant": Constant, "exponential": Exponential, "linear": Linear, "cosine": Cosine, "step": Step},
     "task": {"classification": Task},
     "optimizer": {"sgd": Sgd, "adam": Adam, "adamw": Adam},
     "scheduler": {"none": Option, "cosine": CosineLr, "step": StepLr, "exponential": ExponentialLr},
