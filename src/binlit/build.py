@@ -68,6 +68,7 @@ def build_net(cfg: Config) -> nn.Module:
         levels=binary["levels"],
         threshold=binary["threshold"],
         evaluation="sample" if binary["eval"] == "mean" else binary["eval"],
+        example=torch.zeros(1, 1, 28, 28),  # every dataset's images are of this size
     )
 
 

@@ -67,7 +67,7 @@ def exact_gradient(net: Any, layers: list[int], x: torch.Tensor, y: torch.Tensor
                     b2 = torch.tensor(more, dtype=torch.float64)
                     weight = _probability(p1, b1) * _probability(p2, b2)
                     total = total + weight * F.cross_entropy(net.above(b2), target)
-    return flat(torch.autograd.grad(total / len(x), list(net.parameters())))
+    return flat(torch.autograd.grad(total / len(x), [p for n, p in net.named_parameters() if "estimator" not in n]))
 
 
 def _probability(p: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
@@ -147,14 +147,14 @@ def test_repeating_at_the_site_equals_repeating_at_the_input():
 
 def test_channels_last_changes_the_layout_only():
     """Log-probabilities in memory order are those of the logical order."""
-    from binlit.estimator.score_function import _log_prob
+    from binlit.estimator.score_function import log_prob
 
     logits = torch.randn(3, 4, 5, 6)
     bits = (torch.rand(2, 3, 4, 5, 6) < 0.5).float()
-    last = _log_prob(bits, logits.to(memory_format=torch.channels_last))
+    last = log_prob(bits, logits.to(memory_format=torch.channels_last))
     by_torch = torch.distributions.Bernoulli(logits=logits).log_prob(bits).sum((2, 3, 4))
     assert torch.allclose(last, by_torch, atol=1e-4)
-    assert torch.allclose(_log_prob(bits, logits), by_torch, atol=1e-4)
+    assert torch.allclose(log_prob(bits, logits), by_torch, atol=1e-4)
 
 
 def test_the_baseline_follows_the_loss_and_is_saved():

@@ -58,6 +58,7 @@ def binarize(
     threshold: float = 0.0,
     evaluation: str = "auto",
     slope: float = 1.0,
+    example: torch.Tensor | None = None,
     **estimator_options: Any,
 ) -> Net:
     """Makes the activations of `net` binary at the chosen layers, in place, and returns `net`.
@@ -71,8 +72,10 @@ def binarize(
         estimator: a name from `ESTIMATORS`, or an estimator object.
         sites: names of the candidate modules; the net's activation modules where not given.
         mode, levels, threshold, evaluation: as in `BinaryActivation`.
-        surrogate: as in `BinaryActivation`; where not given `logistic` for a score function, else `hard_sigmoid`.
+        surrogate: as in `BinaryActivation`; where not given `logistic` for estimators that need the logit of p (score
+            functions, relaxations), else `hard_sigmoid`.
         slope: the slope to start from; `set_slope` changes it.
+        example: a batch such as the net is trained on; estimators that learn a baseline size it by this.
         estimator_options: arguments of the estimator's class, such as `draws=8` for `rloo`.
 
     Raises:
@@ -87,7 +90,7 @@ def binarize(
         return net
     rule = make_estimator(estimator, **estimator_options)
     if surrogate is None:
-        surrogate = "logistic" if rule.score_function else "hard_sigmoid"
+        surrogate = "logistic" if rule.needs_logit else "hard_sigmoid"
     last, activations = output_layer(net), activation_sites(net)
     for name in names:
         number = candidates.index(name) + 1 if name in candidates else None
@@ -97,7 +100,39 @@ def binarize(
         _place(net, name, unit, replace=name in activations)
         if name in (last, _end_of_chain(net)):
             warnings.warn(output_warning(name), OutputSiteWarning, stacklevel=2)
+    if rule.learns:
+        rule.prepare(site_shapes(net, example))
     return net
+
+
+def site_shapes(net: nn.Module, example: torch.Tensor | None) -> dict[str, tuple[int, ...]]:
+    """Shape of one example's units at each binary site, by a pass in evaluation mode that leaves `net` as it was.
+
+    Raises:
+        ValueError: there is no example.
+    """
+    units = binary_units(net)
+    if example is None:
+        raise ValueError(
+            f"estimator '{type(units[0].estimator).__name__}' learns a baseline whose size depends on the net: give "
+            "binarize(net, ..., example=x), x a batch such as the net is trained on"
+        )
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def look(unit: Any, args: tuple[torch.Tensor, ...]) -> None:
+        shapes[unit.site] = tuple(args[0].shape[1:])
+
+    handles = [unit.register_forward_pre_hook(look) for unit in units]
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            net.eval()(example)
+    finally:
+        for module, training in modes:
+            module.training = training
+        for handle in handles:
+            handle.remove()
+    return shapes
 
 
 def resolve_layers(layers: int | str | Sequence[int | str] | None, sites: Sequence[str], net: nn.Module) -> list[str]:
@@ -155,6 +190,11 @@ def make_estimator(estimator: str | Estimator, **options: Any) -> Estimator:
 def binary_units(net: nn.Module) -> list[BinaryActivation]:
     """The binary units of `net`, in the order of definition."""
     return [module for module in net.modules() if isinstance(module, BinaryActivation)]
+
+
+def estimators(net: nn.Module) -> list[Estimator]:
+    """The estimators of the binary units of `net`, each once."""
+    return list({id(unit.estimator): unit.estimator for unit in binary_units(net)}.values())
 
 
 def _end_of_chain(net: nn.Module) -> str | None:

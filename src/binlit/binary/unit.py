@@ -30,7 +30,8 @@ class BinaryActivation(nn.Module):
     Shape: (N, ...) -> (N, ...); in training (R * N, ...) where the estimator repeats the batch R times.
 
     Raises:
-        ValueError: a name is not known, or a score function meets a surrogate that reaches 0 or 1.
+        ValueError: a name is not known, or the estimator needs the logit of p and the surrogate reaches 0 or 1, or it
+            needs chance and the mode is deterministic.
     """
 
     slope: Tensor
@@ -60,10 +61,15 @@ class BinaryActivation(nn.Module):
         self.step: Step | None = None
         # A buffer, so that the slope in force is saved with the weights that were trained under it.
         self.register_buffer("slope", torch.ones(()))
-        if estimator.score_function and not self.surrogate.is_open:
+        if estimator.needs_logit and not self.surrogate.is_open:
             raise ValueError(
                 f"surrogate={surrogate!r} reaches p = 0 and p = 1, where log p is infinite; "
-                f"the score-function estimator '{type(estimator).__name__}' needs surrogate='logistic'"
+                f"the estimator '{type(estimator).__name__}' needs surrogate='logistic'"
+            )
+        if estimator.needs_chance and mode == "deterministic":
+            raise ValueError(
+                f"mode='deterministic' draws no bit, and the estimator '{type(estimator).__name__}' is about the draw; "
+                "use mode='stochastic', with evaluation='threshold' for thresholded bits at test time"
             )
 
     @property

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from binlit.config.schema import OPTIONS, SCORE_FUNCTIONS, OwnOption, Run
+from binlit.config.schema import OPTIONS, RELAXATIONS, SCORE_FUNCTIONS, OwnOption, Run
 
 Config = dict[str, Any]
 FIXED_SITES = {"mnist_cnn": ["features.act1", "features.act2"]}
@@ -177,20 +177,28 @@ def _contradictions(cfg: Config) -> Iterable[str]:
             f"model.classes={cfg['model']['classes']} does not fit dataset '{cfg['dataset']['name']}', which has "
             f"{cfg['dataset']['classes']} classes; leave model.classes out"
         )
-    if chosen_layers(cfg) and estimator["name"] in SCORE_FUNCTIONS and binary["surrogate"] != "logistic":
+    name = estimator["name"]
+    if chosen_layers(cfg) and name in SCORE_FUNCTIONS + RELAXATIONS and binary["surrogate"] != "logistic":
+        kind = "a score function" if name in SCORE_FUNCTIONS else "a relaxation"
         yield (
             f"binary.surrogate={binary['surrogate']} reaches p = 0 and p = 1, where log p is infinite; "
-            f"estimator={estimator['name']} is a score function and needs binary.surrogate=logistic"
+            f"estimator={name} is {kind} and needs binary.surrogate=logistic"
         )
-    draws = estimator.get("draws")
+    if chosen_layers(cfg) and name in RELAXATIONS and binary["mode"] == "deterministic":
+        yield (
+            f"binary.mode=deterministic draws no bit, and estimator={name} is about the draw; write "
+            "binary.mode=stochastic, with binary.eval=threshold for thresholded bits at test time"
+        )
+    key = "groups" if "groups" in estimator else "draws"
+    draws = estimator.get(key)
     if isinstance(draws, list) and len(draws) > 1:
         numbers = [int(layer) for layer in chosen_layers(cfg) if is_number(layer)]
         if len(draws) != len(sites):
-            yield f"estimator.draws={draws} must have one count for each of the {len(sites)} sites, or be one integer"
+            yield f"estimator.{key}={draws} must have one count for each of the {len(sites)} sites, or be one integer"
         elif "output" in chosen_layers(cfg):
-            yield f"estimator.draws={draws} has no count for the output; give one integer"
-        elif numbers and estimator["name"] == "rloo" and draws[numbers[0] - 1] < 2:
-            yield f"estimator.draws={draws}: rloo needs at least 2 at site {numbers[0]}, the first that is binary"
+            yield f"estimator.{key}={draws} has no count for the output; give one integer"
+        elif numbers and name in ("rloo", "arms") and draws[numbers[0] - 1] < 2:
+            yield f"estimator.draws={draws}: {name} needs at least 2 at site {numbers[0]}, the first that is binary"
     if binary["eval"] != "mean" and binary["eval_draws"] > 1:
         yield (
             f"binary.eval_draws={binary['eval_draws']} has no effect with binary.eval={binary['eval']}; "

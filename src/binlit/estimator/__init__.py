@@ -1,12 +1,25 @@
 """Which gradient goes back through a binary unit: one interface, one small file per family."""
 
 from binlit.estimator.base import Call, Estimator
+from binlit.estimator.control_variate import MuProp, Rebar, Relax
+from binlit.estimator.coupled import Arm, Arms, BitFlip, DisArm
+from binlit.estimator.learned import Nvil
+from binlit.estimator.relaxed import (
+    Concrete,
+    DecoupledStraightThrough,
+    GappedStraightThrough,
+    GumbelRao,
+    ReinMax,
+    StraightThroughGumbel,
+)
 from binlit.estimator.score_function import LeaveOneOut, Reinforce, ScoreFunction
+from binlit.estimator.shaped import ApproxSign, ErrorDecay, RectifiedStraightThrough, SwishSign
 from binlit.estimator.step import Step, StepError
 from binlit.estimator.straight_through import (
     ClippedStraightThrough,
     Detached,
     IdentityStraightThrough,
+    SigmoidStraightThrough,
     StraightThrough,
     straight_through,
 )
@@ -15,12 +28,34 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "st": StraightThrough,
     "st_identity": IdentityStraightThrough,
     "st_clipped": ClippedStraightThrough,
+    "st_sigmoid": SigmoidStraightThrough,
+    "approx_sign": ApproxSign,
+    "swish_sign": SwishSign,
+    "ede": ErrorDecay,
+    "reste": RectifiedStraightThrough,
+    "concrete": Concrete,
+    "st_gumbel": StraightThroughGumbel,
+    "gumbel_rao": GumbelRao,
+    "gapped_st": GappedStraightThrough,
+    "decoupled_st": DecoupledStraightThrough,
+    "reinmax": ReinMax,
     "detached": Detached,
     "reinforce": Reinforce,
+    "nvil": Nvil,
     "rloo": LeaveOneOut,
+    "muprop": MuProp,
+    "rebar": Rebar,
+    "relax": Relax,
+    "arm": Arm,
+    "disarm": DisArm,
+    "arms": Arms,
+    "bitflip": BitFlip,
 }
 
 __all__ = [
-    "ESTIMATORS", "Call", "ClippedStraightThrough", "Detached", "Estimator", "IdentityStraightThrough", "LeaveOneOut",
-    "Reinforce", "ScoreFunction", "Step", "StepError", "StraightThrough", "straight_through",
+    "ESTIMATORS", "ApproxSign", "Arm", "Arms", "BitFlip", "Call", "ClippedStraightThrough", "Concrete",
+    "DecoupledStraightThrough", "Detached", "DisArm", "ErrorDecay", "Estimator", "GappedStraightThrough", "GumbelRao",
+    "IdentityStraightThrough", "LeaveOneOut", "MuProp", "Nvil", "Rebar", "RectifiedStraightThrough", "ReinMax",
+    "Reinforce", "Relax", "ScoreFunction", "SigmoidStraightThrough", "Step", "StepError", "StraightThrough",
+    "StraightThroughGumbel", "SwishSign", "straight_through",
 ]  # fmt: skip

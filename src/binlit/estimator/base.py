@@ -8,6 +8,7 @@ The task does not know which of the two it is talking to.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,10 @@ class Call:
         p = self.surrogate.probability(at_least_float32(z))
         return torch.where(z.isnan(), z, (torch.rand_like(p) < p).to(z.dtype))
 
+    def logits(self) -> Tensor:
+        """log(p / (1 - p)), differentiable, in float32 or wider; shape of z. ValueError where p reaches 0 or 1."""
+        return at_least_float32(self.surrogate.logits(self.z))
+
     def emit(self, bit: Tensor) -> Tensor:
         """Maps [0, 1] onto [low, 1], for bits and for probabilities alike."""
         return bit if self.low == 0 else bit * (1 - self.low) + self.low
@@ -78,15 +83,38 @@ class Estimator(nn.Module):
     """Base of all estimators; subclasses define `forward`, and `loss` where the rule needs the loss of each example.
 
     Attributes:
-        score_function: True where the rule needs chance, a surrogate with p inside (0, 1), and a `Step` around the
-            training step. Pathwise rules (False) work in any training loop as they are.
+        score_function: True where the rule needs a `Step` around the training step, chance, and the logit of p.
+            Pathwise rules (False) work in any training loop as they are.
+        needs_logit: True where p must stay inside (0, 1), so that its logit exists.
+        needs_chance: True for a pathwise rule that means nothing where the bit is thresholded. (A score function draws
+            in training in both modes.)
+        learns: True where the rule has parameters of its own whose sizes depend on the sites; see `prepare`.
+        learning_rate: of the rule's own parameters, which get an optimiser group of their own; None for the net's.
     """
 
     score_function: bool = False
+    needs_logit: bool = False
+    needs_chance: bool = False
+    learns: bool = False
+    learning_rate: float | None = None
 
     def input_repeats(self) -> int:
         """How many times the batch is repeated at the net's input (1: not at all)."""
         return 1
+
+    def prepare(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Makes the rule's own parameters, given the shape of one example's units at each site."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before each epoch (1, 2, ...); scheduled rules move on."""
+
+    def auxiliary_lanes(self, step: Step) -> int:
+        """How many of the step's repeats carry no drawn bits (relaxed or mean values); they come behind those that do."""
+        return 0
+
+    def firing_probability(self, call: Call) -> Tensor:
+        """The p with which `forward` draws, differentiable, shape of z: what exact enumeration sums over."""
+        return call.surrogate.probability(call.z)
 
     def forward(self, call: Call) -> Tensor:
         """Training-time output of the unit, values in {low, 1}, shape (R * N, ...) with R repeats of the batch."""
@@ -97,5 +125,17 @@ class Estimator(nn.Module):
         return call.emit(call.bit())
 
     def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
-        """The scalar to back-propagate, given losses and rewards of shape (*step.repeats, batch)."""
+        """The scalar to back-propagate, given losses and rewards of shape (*step.repeats, batch), both with a graph."""
         return losses.mean()
+
+
+def add_gradient(total: Tensor, term: Tensor) -> Tensor:
+    """`total` with the gradient of `term` added, and its own value."""
+    return total + (term - term.detach())
+
+
+def above_zero(name: str, value: float) -> float:
+    """`value`, refused where it is not above 0."""
+    if not value > 0:
+        raise ValueError(f"{name}={value} must be above 0")
+    return value

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from binlit.estimator.base import Call, Estimator, at_least_float32
-from binlit.estimator.step import Step, StepError
+from binlit.estimator.base import Call, Estimator, add_gradient, at_least_float32
+from binlit.estimator.step import Draw, Step, StepError
 
 
 class ScoreFunction(Estimator):
@@ -35,7 +35,7 @@ class ScoreFunction(Estimator):
         ValueError: draws < 1, or repeat_at is not known, or several counts with `input`.
     """
 
-    score_function = True
+    score_function = needs_logit = True
 
     def __init__(self, draws: int | Sequence[int] = 1, repeat_at: str = "site") -> None:
         super().__init__()
@@ -51,45 +51,77 @@ class ScoreFunction(Estimator):
     def input_repeats(self) -> int:
         return self.draws[0] if self.repeat_at == "input" else 1
 
-    def _draws_here(self, call: Call, step: Step) -> int:
+    def draws_here(self, call: Call, repeated: bool) -> int:
+        """How many times this site draws for each row; `repeated` where an earlier site has drawn."""
         if self.repeat_at == "input":
             return 1
         if len(self.draws) == 1:
-            return 1 if step.draws else self.draws[0]
+            return 1 if repeated else self.draws[0]
         if call.number is None or call.number > len(self.draws):
             place = f"'{call.site}'" + (f" (site {call.number})" if call.number else "")
             raise StepError(f"draws={self.draws} has no count for {place}; give one for each site, or one integer")
         return self.draws[call.number - 1]
 
     def forward(self, call: Call) -> Tensor:
-        step = call.step
-        if step is None:
-            raise StepError(
-                f"site '{call.site}' has the score-function estimator '{type(self).__name__}', which needs the loss of "
-                "each example: run the net inside `with binlit.Step(net) as step:` and back-propagate "
-                "step.loss(losses), or choose a pathwise estimator such as 'st'"
-            )
-        logits = call.surrogate.logits(call.z)  # (N, ...)
-        count = self._draws_here(call, step)
-        bits = _draw(at_least_float32(logits.detach()), count).to(logits.dtype)
-        log_prob = _log_prob(bits, logits)  # (K, N)
+        step = open_step(self, call)
+        logits = call.logits()  # (N, ...)
+        count = self.draws_here(call, bool(step.draws))
+        bits = draw(logits.detach(), count)
+        score = log_prob(bits, logits)  # (K, N)
         if count > 1:
             step.branch(count)
-        step.record(call.site, log_prob.flatten())
-        return call.emit(bits.flatten(0, 1))
+        step.record(call.site, score.reshape(*step.repeats, -1), branched=count > 1, kept=self.kept(call))
+        return call.emit(bits.flatten(0, 1).to(call.z.dtype))
 
-    def advantage(self, rewards: Tensor) -> Tensor:
+    def kept(self, call: Call) -> dict[str, Tensor]:
+        """What else of this call the rule needs at the end of the step."""
+        return {}
+
+    def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
         """rewards less a baseline that does not depend on the draw that it is compared with; shape kept."""
         raise NotImplementedError
 
     def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
-        total = losses.mean()
-        for draw in step.draws:
-            deeper = len(step.repeats) - len(draw.repeats)  # repeats that began behind this site
-            mine = rewards.mean(dim=tuple(range(deeper))) if deeper else rewards
-            score = self.advantage(mine) * draw.log_prob
-            total = total + score.mean() - score.mean().detach()  # value: the loss alone
+        total, rewards = expected(step, losses), rewards.detach()
+        for number, drawn in reversed(list(enumerate(step.draws))):
+            laid = self.advantage(drawn, rewards) * drawn.score
+            for earlier in step.draws[:number]:
+                laid = laid if earlier.weights is None else laid * earlier.weights  # dimensions in front are later ones
+            total = add_gradient(total, laid.mean())
+            rewards = behind(drawn, rewards)
         return total
+
+
+def open_step(estimator: Estimator, call: Call) -> Step:
+    """The step that the call belongs to.
+
+    Raises:
+        StepError: there is none, or the site has drawn in it before.
+    """
+    if call.step is None:
+        raise StepError(
+            f"site '{call.site}' has the score-function estimator '{type(estimator).__name__}', which needs the loss "
+            "of each example: run the net inside `with binlit.Step(net) as step:` and back-propagate "
+            "step.loss(losses), or choose a pathwise estimator such as 'st'"
+        )
+    call.step.refuse_second_draw(call.site)
+    return call.step
+
+
+def behind(drawn: Draw, values: Tensor) -> Tensor:
+    """Values (*drawn.repeats, batch) averaged over the lanes that the site opened: an estimate of E[value | below]."""
+    if not drawn.branched:
+        return values
+    return values.mean(0) if drawn.weights is None else (drawn.weights * values).mean(0)
+
+
+def expected(step: Step, losses: Tensor) -> Tensor:
+    """The mean loss; lanes that were not drawn from p are weighted."""
+    if all(drawn.weights is None for drawn in step.draws):
+        return losses.mean()
+    for drawn in reversed(step.draws):
+        losses = behind(drawn, losses)
+    return losses.mean()
 
 
 class Reinforce(ScoreFunction):
@@ -120,7 +152,7 @@ class Reinforce(ScoreFunction):
         self.register_buffer("baseline", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
-    def advantage(self, rewards: Tensor) -> Tensor:
+    def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
         if self.steps > 0:
             return rewards - self.baseline.to(rewards.dtype)
         batch = rewards.shape[-1]
@@ -130,7 +162,7 @@ class Reinforce(ScoreFunction):
     def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
         total = super().loss(step, losses, rewards)
         with torch.no_grad():
-            mean = rewards.mean().to(self.baseline.dtype)
+            mean = rewards.detach().mean().to(self.baseline.dtype)
             self.baseline.copy_(mean if self.steps == 0 else self.decay * self.baseline + (1 - self.decay) * mean)
             self.steps += 1
         return total
@@ -156,34 +188,40 @@ class LeaveOneOut(ScoreFunction):
         if max(self.draws) < 2:
             raise ValueError(f"draws={draws} leaves nothing to compare with; rloo needs at least 2")
 
-    def advantage(self, rewards: Tensor) -> Tensor:
+    def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
         if rewards.ndim < 2:
             raise StepError(f"draws={self.draws} gives the first site reached a single draw: nothing to leave out")
         count = rewards.shape[0]
         return (rewards - rewards.mean(dim=0)) * (count / (count - 1))  # = f_k - mean of the others
 
 
-def _draw(logits: Tensor, count: int) -> Tensor:
+def draw(logits: Tensor, count: int) -> Tensor:
     """Independent bits, 0.0 or 1.0: logits (N, ...) -> (K, N, ...), in the memory layout of the logits."""
-    p = torch.sigmoid(logits)
-    noise = p.new_empty((count, *p.shape)) if not _is_channels_last(p) else _channels_last_draws(p, count)
-    return noise.uniform_().lt_(p)
+    return rand_draws(logits, count).lt_(torch.sigmoid(logits))
 
 
-def _log_prob(bits: Tensor, logits: Tensor) -> Tensor:
+def rand_draws(like: Tensor, count: int) -> Tensor:
+    """Uniform numbers on [0, 1): (N, ...) -> (K, N, ...), in the memory layout and dtype of `like`."""
+    if not _is_channels_last(like):
+        return like.new_empty((count, *like.shape)).uniform_()
+    rows, channels, height, width = like.shape
+    return like.new_empty((count, rows, height, width, channels)).permute(0, 1, 4, 2, 3).uniform_()
+
+
+def log_prob(bits: Tensor, logits: Tensor) -> Tensor:
     """sum_i b_i phi_i - log(1 + exp(phi_i)): bits (K, N, ...), logits (N, ...) -> (K, N), float32 or wider."""
+    with torch.autocast(logits.device.type, enabled=False):
+        return weighed(bits, logits) - F.softplus(at_least_float32(logits)).flatten(1).sum(dim=1)
+
+
+def weighed(weights: Tensor, logits: Tensor) -> Tensor:
+    """sum_i w_i phi_i: weights (K, N, ...), logits (N, ...) -> (K, N), float32 or wider. Its gradient at phi_i is w_i."""
     if _is_channels_last(logits):  # a sum takes any order: take that of memory, which needs no copy
-        logits, bits = logits.permute(0, 2, 3, 1), bits.permute(0, 1, 3, 4, 2)
+        logits, weights = logits.permute(0, 2, 3, 1), weights.permute(0, 1, 3, 4, 2)
     with torch.autocast(logits.device.type, enabled=False):  # a sum over thousands of units does not fit bfloat16
         phi = at_least_float32(logits.flatten(1))
-        taken = torch.einsum("knu,nu->kn", bits.flatten(2).to(phi.dtype), phi)
-        return taken - F.softplus(phi).sum(dim=1)
+        return torch.einsum("knu,nu->kn", weights.flatten(2).to(phi.dtype), phi)
 
 
 def _is_channels_last(x: Tensor) -> bool:
     return x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-
-
-def _channels_last_draws(p: Tensor, count: int) -> Tensor:
-    rows, channels, height, width = p.shape
-    return p.new_empty((count, rows, height, width, channels)).permute(0, 1, 4, 2, 3)

@@ -12,10 +12,14 @@ belongs to the `Step` object: nothing global, and nothing left in the net once t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.hooks import RemovableHandle
 
 from binlit.estimator.base import Estimator
 
@@ -30,13 +34,22 @@ class Draw:
 
     Attributes:
         site: name of the site.
-        log_prob: log-probability of all of an example's bits together, shape (*repeats_here, batch).
+        score: a scalar for each example, shape (*repeats, batch) or (batch,) where one lane is drawn: its gradient with
+            respect to the logits is the direction that the reward is laid on. The log-probability of all of an
+            example's bits together for a plain score function.
         repeats: repeats in force behind this site, innermost (latest) first.
+        branched: whether the site added the first of `repeats`.
+        weights: where a lane's values are not drawn from p: what makes the weighted mean over lanes unbiased, shape of
+            score, mean 1 over lanes.
+        kept: what else the estimator needs of this site at the end of the step.
     """
 
     site: str
-    log_prob: Tensor
+    score: Tensor
     repeats: tuple[int, ...]
+    branched: bool
+    weights: Tensor | None = None
+    kept: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Step:
@@ -60,6 +73,8 @@ class Step:
         self.estimator: Estimator = next(iter(estimators.values()), Estimator())
         self.draws: list[Draw] = []
         self.repeats: tuple[int, ...] = ()  # (K_last, ..., K_first): row index = k_last * (...) + k_first * B + b
+        self._norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+        self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> Step:
         for unit in self.units:
@@ -67,11 +82,17 @@ class Step:
                 raise StepError(f"site '{unit.site}' is already inside another step")
         for unit in self.units:
             unit.step = self
+        if self.units and type(self.estimator).auxiliary_lanes is not Estimator.auxiliary_lanes:
+            for norm in self._norms:
+                self._handles += normalise_by_drawn_rows(norm, self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         for unit in self.units:
             unit.step = None
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
 
     def inputs(self, x: Tensor) -> Tensor:
         """The batch as the net is to see it: x itself, or repeated where the estimator repeats at the input."""
@@ -84,22 +105,37 @@ class Step:
         """Targets (B, ...) repeated to match the net's output (R * B, ...). Call it after the forward pass."""
         return tile(y, math.prod(self.repeats))
 
+    def drawn(self, rows: Tensor) -> Tensor:
+        """The rows (R * B, ...) whose bits were drawn: all of them, unless the estimator adds relaxed or mean ones."""
+        lanes = math.prod(self.repeats)
+        return rows[: rows.shape[0] // lanes * (lanes - self.estimator.auxiliary_lanes(self))]
+
     def branch(self, count: int) -> None:
         """Called by an estimator that turns N rows into count * N, the new index outermost."""
         self.repeats = (count, *self.repeats)
 
-    def record(self, site: str, log_prob: Tensor) -> None:
-        """Keeps a site's log-probabilities, shape (R * B,) with R the repeats so far.
+    def add_lanes(self, count: int) -> None:
+        """Called by an estimator that adds `count` copies of the batch behind all rows that there are."""
+        self.repeats = (math.prod(self.repeats) + count,)
 
-        Raises:
-            StepError: the site has already been recorded in this step.
-        """
+    def refuse_second_draw(self, site: str) -> None:
+        """Raises StepError where the site has already drawn in this step."""
         if any(draw.site == site for draw in self.draws):
             raise StepError(
                 f"site '{site}' drew twice in one step; a score function needs one call of the net a step: "
                 "concatenate the inputs, or use a pathwise estimator such as 'st'"
             )
-        self.draws.append(Draw(site, log_prob.view(*self.repeats, -1), self.repeats))
+
+    def record(
+        self,
+        site: str,
+        score: Tensor,
+        branched: bool = False,
+        weights: Tensor | None = None,
+        kept: dict[str, Tensor] | None = None,
+    ) -> None:
+        """Keeps what a site drew (see `Draw`); call it after `branch` or `add_lanes`."""
+        self.draws.append(Draw(site, score, self.repeats, branched, weights, kept or {}))
 
     def loss(self, losses: Tensor, rewards: Tensor | None = None) -> Tensor:
         """The scalar to back-propagate.
@@ -122,15 +158,47 @@ class Step:
             raise StepError(f"no binary site was reached in this step ({names}): call the net inside the step")
         rewards = losses if rewards is None else rewards
         batch = losses.numel() // math.prod(self.repeats)
-        if rewards.shape != losses.shape or any(draw.log_prob.shape[-1] != batch for draw in self.draws):
-            drawn = self.draws[0].log_prob.shape[-1] if self.draws else batch
+        if rewards.shape != losses.shape or any(draw.score.shape[-1] != batch for draw in self.draws):
+            drawn = self.draws[0].score.shape[-1] if self.draws else batch
             raise StepError(
                 f"losses {tuple(losses.shape)} and rewards {tuple(rewards.shape)} must both hold one value for each of "
                 f"the {drawn} examples drawn for, times {math.prod(self.repeats)} repeats"
             )
-        return self.estimator.loss(self, losses.view(*self.repeats, -1), rewards.detach().view(*self.repeats, -1))
+        return self.estimator.loss(self, losses.view(*self.repeats, -1), rewards.view(*self.repeats, -1))
 
 
 def tile(x: Tensor, count: int) -> Tensor:
     """(B, ...) -> (count * B, ...), copy after copy; x itself where count is 1."""
     return x if count == 1 else x.repeat(count, *[1] * (x.ndim - 1))
+
+
+def normalise_by_drawn_rows(norm: nn.Module, step: Step) -> list[RemovableHandle]:
+    """Makes a BatchNorm take its statistics, and its running ones, from the rows that hold drawn bits alone.
+
+    Relaxed and mean values spread less than bits. Were they counted, a net trained with them would normalise otherwise
+    than the net that is tested. They are normalised with the statistics of the drawn rows, held fixed.
+    """
+    held: list[tuple[Tensor, Tensor]] = []
+
+    def split(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        drawn = step.drawn(args[0])
+        held.append((drawn, args[0][drawn.shape[0] :]))
+        return (drawn,)
+
+    def join(module: Any, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        drawn, others = held.pop()
+        if not others.shape[0]:
+            return output
+        if module.training or module.running_mean is None:
+            axes = [axis for axis in range(drawn.ndim) if axis != 1]
+            variance, mean = torch.var_mean(drawn.detach().float(), axes, correction=0)
+        else:
+            mean, variance = module.running_mean, module.running_var
+        scale = torch.rsqrt(variance + module.eps)
+        shape = [1, -1, *[1] * (drawn.ndim - 2)]
+        normalised = (others - mean.view(shape).to(others.dtype)) * scale.view(shape).to(others.dtype)
+        if module.affine:
+            normalised = normalised * module.weight.view(shape) + module.bias.view(shape)
+        return torch.cat([output, normalised.to(output.dtype)])
+
+    return [norm.register_forward_pre_hook(split), norm.register_forward_hook(join)]

@@ -71,6 +71,21 @@ class ClippedStraightThrough(StraightThrough):
         return clip(call.z)
 
 
+class SigmoidStraightThrough(StraightThrough):
+    """`st_sigmoid`: forward b, backward the derivative of the logistic sigmoid.
+
+    Forward: b ~ Bernoulli(p) or 1[p >= 1/2].
+    Backward: g * slope * s (1 - s), s = sigmoid(slope * x), whatever the surrogate; twice that for +-1 levels.
+    Bias and variance: with the logistic surrogate exact in expectation for a loss linear in each unit, else biased; low
+    variance. One pass.
+    Source: Shekhovtsov and Yanush 2021 (2110.03549) section 3; Bengio et al. 2013 (1308.3432) section 4, the second
+    variant.
+    """
+
+    def soft(self, call: Call) -> Tensor:
+        return call.emit(torch.sigmoid(call.z))
+
+
 class Detached(Estimator):
     """`detached`: forward b, backward nothing.
 

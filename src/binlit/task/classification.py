@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,10 +15,11 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from binlit.anneal import Constant, Schedule
-from binlit.binary import binary_units, set_slope
+from binlit.binary import binary_units, estimators, set_slope
 from binlit.estimator import Step
 
 Batch = tuple[Tensor, Tensor]
+ParameterGroups = list[dict[str, Any]]
 History = list[dict[str, float]]
 COUNT_EVERY = 32  # batches
 
@@ -30,7 +31,8 @@ class Classification(pl.LightningModule):
         net: (N, C, H, W) -> logits (N, classes); binary units already placed.
         classes: number of classes.
         anneal: slope of the binary units in each epoch.
-        optimizer: parameters -> optimizer.
+        optimizer: parameter groups -> optimizer. An estimator's own parameters are a group of their own, without
+            weight decay, and with its own learning rate.
         scheduler: optimizer -> learning-rate scheduler, stepped each epoch; None for none.
         seed: of everything drawn while training and testing.
         eval_draws: predictions averaged at validation and test time (mean of the probabilities over as many draws).
@@ -46,7 +48,7 @@ class Classification(pl.LightningModule):
         self,
         net: nn.Module,
         classes: int,
-        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        optimizer: Callable[[ParameterGroups], torch.optim.Optimizer],
         anneal: Schedule | None = None,
         scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
         seed: int = 0,
@@ -80,6 +82,8 @@ class Classification(pl.LightningModule):
         self._uncounted.clear()  # what an interrupted epoch may have left
         torch.manual_seed(epoch_seed(self.seed, self.current_epoch))  # bits do not depend on what ran before the epoch
         set_slope(self.net, self.anneal.slope(self.current_epoch + 1))
+        for estimator in estimators(self.net):
+            estimator.begin_epoch(self.current_epoch + 1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, y = batch
@@ -89,7 +93,8 @@ class Classification(pl.LightningModule):
             losses = F.cross_entropy(logits, targets, reduction="none")  # (R * B,)
             loss = step.loss(losses)
         self.latest_loss = loss.detach()
-        self._count("train", logits.detach(), targets, losses.detach(), len(y))
+        logits, targets, losses = (step.drawn(rows.detach()) for rows in (logits, targets, losses))
+        self._count("train", logits, targets, losses, len(y))
         every = getattr(self.trainer, "log_every_n_steps", 0)
         if every and self.global_step % every == 0:  # a log call each step would be felt
             self.log("train/loss_step", self.latest_loss)
@@ -128,7 +133,7 @@ class Classification(pl.LightningModule):
         self.history.append({"epoch": self.current_epoch + 1} | dict(sorted(metrics.items())) | read | times)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.parameters())
+        optimizer = self.make_optimizer(parameter_groups(self))
         if self.make_scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
@@ -184,6 +189,18 @@ class Classification(pl.LightningModule):
         metric = self.metrics[name]
         assert isinstance(metric, Metric)
         return metric
+
+
+def parameter_groups(module: nn.Module) -> ParameterGroups:
+    """The net's parameters, and a group for those that an estimator learns, where it has any."""
+    groups: ParameterGroups = []
+    for estimator in estimators(module):
+        learned: dict[str, Any] = {"params": list(estimator.parameters()), "weight_decay": 0.0}
+        if estimator.learning_rate is not None:
+            learned["lr"] = estimator.learning_rate
+        groups += [learned] if learned["params"] else []
+    own = {id(parameter) for group in groups for parameter in group["params"]}
+    return [{"params": [p for p in module.parameters() if id(p) not in own]}, *groups]
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -115,6 +115,8 @@ def _watch(seen: list[Tensor], index: int) -> Callable[..., None]:
 
     def hook(_unit: Any, args: tuple[Tensor, ...]) -> None:
         def add(gradient: Tensor) -> None:
+            if _unit.step is not None:  # an estimator differentiates its control variate: not what trains the net
+                return
             seen[index] = seen[index] + gradient.detach().float().square().sum()
 
         if args[0].requires_grad:
