@@ -8,18 +8,37 @@ import pytest
 import torch
 
 from binlit.binary import BinaryActivation
-from binlit.estimator import ESTIMATORS, Step, StepError
+from binlit.estimator import ESTIMATORS, Call, Step, StepError
 
 
-def make(name: str, **options) -> BinaryActivation:
+def make(name: str, shape: tuple[int, ...] = (1,), **options) -> BinaryActivation:
+    """A unit of `shape`; a rule that is about the draw thresholds in evaluation where asked to be deterministic."""
     rule = ESTIMATORS[name]()
-    options.setdefault("surrogate", "logistic" if rule.score_function else "hard_sigmoid")
+    rule.prepare({"site": shape})
+    options.setdefault("surrogate", "logistic" if rule.needs_logit else "hard_sigmoid")
+    if rule.needs_chance and options.get("mode") == "deterministic":
+        options |= {"mode": "stochastic", "evaluation": "threshold"}
     return BinaryActivation(rule, site="site", **options)
 
 
 def train_once(unit: BinaryActivation, x: torch.Tensor) -> torch.Tensor:
+    """What the unit sends on in training, relaxed and mean values left out."""
     with Step(unit) as step:
-        return unit(step.inputs(x))
+        return step.drawn(unit(step.inputs(x)))
+
+
+def chance_of_one(unit: BinaryActivation, x: torch.Tensor) -> torch.Tensor:
+    """Mean bit in training over the rows of x, lanes weighted as the step weighs them."""
+    with Step(unit) as step:
+        rows = step.drawn(unit(step.inputs(x)))
+        weights = step.draws[0].weights if step.draws else None
+        return (rows if weights is None else rows * weights.reshape(-1, 1)).mean(0)
+
+
+def binary_in_training(name: str) -> str:
+    if name == "concrete":
+        pytest.skip("sends relaxed values on in training: tested with its formula")
+    return name
 
 
 @pytest.fixture(params=sorted(ESTIMATORS))
@@ -27,11 +46,18 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+def firing_probability(unit: BinaryActivation, x: torch.Tensor) -> torch.Tensor:
+    shifted, z = unit.pre_activation(x)
+    return unit.estimator.firing_probability(Call(shifted, z, unit.surrogate, unit.low, True, None, unit.site))
+
+
 @pytest.mark.parametrize("mode", ["stochastic", "deterministic"])
 @pytest.mark.parametrize(("levels", "values"), [("01", {0.0, 1.0}), ("pm1", {-1.0, 1.0})])
 @pytest.mark.parametrize("training", [True, False])
 def test_output_is_exactly_binary(name, mode, levels, values, training):
-    unit = make(name, mode=mode, levels=levels).train(training)
+    unit = make(name, (3,), mode=mode, levels=levels).train(training)
+    if training:
+        binary_in_training(name)
     x = torch.randn(512, 3, requires_grad=True)
     out = train_once(unit, x) if training else unit(x)
     assert set(out.unique().tolist()) == values
@@ -39,7 +65,7 @@ def test_output_is_exactly_binary(name, mode, levels, values, training):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_shape_dtype_and_input_are_kept(name, dtype):
-    unit = make(name)
+    unit = make(name, (5, 4, 3))
     x = torch.randn(6, 5, 4, 3, dtype=dtype, requires_grad=True)
     before = x.detach().clone()
     out = unit.eval()(x)
@@ -53,13 +79,13 @@ def test_shape_dtype_and_input_are_kept(name, dtype):
 
 def test_memory_format_is_kept(name):
     x = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last).requires_grad_()
-    assert train_once(make(name), x).is_contiguous(memory_format=torch.channels_last)
+    assert train_once(make(name, (3, 5, 5)), x).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_half_is_on_and_sign_of_zero_is_plus_one(name, training):
     unit = make(name, mode="deterministic", levels="pm1").train(training)
-    if unit.estimator.score_function:  # draws in training whatever the mode
+    if unit.estimator.score_function or unit.estimator.needs_chance:  # draws in training whatever the mode
         unit.eval()
     x = torch.tensor([[0.0, -0.0, 1e-30, -1e-30]])
     assert train_once(unit, x).tolist() == [[1.0, 1.0, 1.0, -1.0]]
@@ -72,7 +98,7 @@ def test_threshold_moves_the_tie(name):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_same_seed_same_bits(name, training):
-    unit, x = make(name).train(training), torch.randn(64, 7)
+    unit, x = make(name, (7,)).train(training), torch.randn(64, 7)
     outs = []
     for seed in (5, 5, 6):
         torch.manual_seed(seed)
@@ -82,21 +108,22 @@ def test_same_seed_same_bits(name, training):
 
 
 def test_bits_come_with_the_surrogates_probability(name):
-    unit, x = make(name), torch.tensor([-0.8, -0.2, 0.0, 0.5, 0.9])
-    p = unit.surrogate.probability(x)
+    unit, x = make(name, (5,)), torch.tensor([-0.8, -0.2, 0.0, 0.5, 0.9])
+    p = firing_probability(unit, x)
     drawn = unit.eval()(x.expand(40_000, -1)).mean(0)
     assert ((drawn - p).abs() < 4.5 * (p * (1 - p) / 40_000).sqrt() + 1e-9).all()
-    trained = train_once(unit.train(), x.expand(40_000, -1)).mean(0)
+    binary_in_training(name)
+    trained = chance_of_one(unit.train(), x.expand(40_000, -1))
     assert ((trained - p).abs() < 4.5 * (p * (1 - p) / 40_000).sqrt() + 1e-9).all()
 
 
 def test_the_forward_pass_reads_the_slope(name):
-    """P(b = 1) at x = 0.3 follows the slope, and so does the gradient where the rule has one."""
-    unit, x = make(name), torch.full((50_000, 1), 0.3)
+    """P(b = 1) at x = 0.3 follows the slope."""
+    unit, x = make(binary_in_training(name)), torch.full((50_000, 1), 0.3)
     for slope in (1.0, 2.5):
         unit.slope.fill_(slope)
-        p = unit.surrogate.probability(torch.tensor(0.3 * slope)).item()
-        assert train_once(unit, x).mean().item() == pytest.approx(p, abs=0.012)
+        p = firing_probability(unit, torch.tensor([0.3])).item()
+        assert chance_of_one(unit, x).item() == pytest.approx(p, abs=0.012)
 
 
 def test_the_slope_is_saved_with_the_weights(name):
@@ -133,7 +160,7 @@ def test_nan_is_not_turned_into_a_bit_in_silence(name, mode):
     x = torch.tensor([[float("nan"), float("inf"), -float("inf")]])
     out = make(name, mode=mode).eval()(x)
     assert out[0, 0].isnan()
-    if name != "st_identity":  # its stand-in is the input itself, and inf - inf is no number
+    if name not in ("st_identity", "reinmax"):  # their stand-ins grow with the input, and inf - inf is no number
         assert out[0, 1:].tolist() == [1.0, 0.0]
 
 
@@ -146,9 +173,16 @@ def test_unknown_names_are_refused_with_what_there_is(option):
         make("st", **option)
 
 
-def test_score_function_refuses_a_surrogate_that_reaches_the_ends():
+@pytest.mark.parametrize("name", ["rloo", "rebar", "disarm", "st_gumbel", "reinmax"])
+def test_a_rule_of_the_logit_refuses_a_surrogate_that_reaches_the_ends(name):
     with pytest.raises(ValueError, match="needs surrogate='logistic'"):
-        make("rloo", surrogate="hard_sigmoid")
+        make(name, surrogate="hard_sigmoid")
+
+
+@pytest.mark.parametrize("name", ["concrete", "st_gumbel", "gumbel_rao", "gapped_st", "decoupled_st", "reinmax"])
+def test_a_rule_about_the_draw_refuses_a_thresholded_site(name):
+    with pytest.raises(ValueError, match="use mode='stochastic'"):
+        BinaryActivation(ESTIMATORS[name](), mode="deterministic", surrogate="logistic")
 
 
 def test_bits_of_bfloat16_have_the_probability_of_float32():

@@ -109,7 +109,7 @@ class Estimator(nn.Module):
         """Called before each epoch (1, 2, ...); scheduled rules move on."""
 
     def auxiliary_lanes(self, step: Step) -> int:
-        """How many of the step's repeats carry no drawn bits (relaxed or mean values); they come behind those that do."""
+        """How many of the step's repeats carry no drawn bits (relaxed or mean values); they come behind the others."""
         return 0
 
     def firing_probability(self, call: Call) -> Tensor:

@@ -73,13 +73,13 @@ class Rebar(ControlVariate):
 
     Forward: u uniform, z = phi + logit(u), b = 1[z >= 0]; one lane more for each site, in which it sends
     y = sigmoid(z / temperature) on, and all later sites relax too.
-    Backward: [f(b) - c(z')] (b - p) + dc/dphi(z) - dc/dphi(z'), c = eta * f(y), z' the same z seen as a draw given b. As
-    z' and z are one number here, one relaxed lane serves both, and the difference of their derivatives is
+    Backward: [f(b) - c(z')] (b - p) + dc/dphi(z) - dc/dphi(z'), c = eta * f(y), z' the same z seen as a draw given b.
+    As z' and z are one number here, one relaxed lane serves both, and the difference of their derivatives is
     dc/dz * D, D = (1 - p) / u where b = 1 and p / (1 - u) where b = 0.
     Bias and variance: unbiased for any eta and temperature; both are moved down the gradient of the estimate's own
     variance (of its logarithm), every `tune_every`-th step. Passes: 1 + the number of binary layers, and a backward
     pass of the relaxed lanes above the first site.
-    Source: Tucker et al. 2017 (1703.07370) eqs. 3 to 6, section 3.2 (several layers), appendix (z and z' coupled).
+    Source: Tucker et al. 2017 (1703.07370) section 3 (one layer, several layers), appendix (z and z' coupled).
 
     Args:
         temperature: to start from, > 0.
@@ -177,8 +177,9 @@ class Rebar(ControlVariate):
 class Relax(Rebar):
     """`relax`: REBAR, and a small net of z added to its control variate.
 
-    Backward: as `rebar`, with c = eta * f(y) + r(z), r a net of one hidden layer for each site, whose output starts at 0.
-    Bias and variance: unbiased for any r; eta, temperature and r are moved down the gradient of the estimate's variance.
+    Backward: as `rebar`, with c = eta * f(y) + r(z), r a net of one hidden layer for each site, whose output starts
+    at 0.
+    Bias and variance: unbiased for any r; eta, temperature and r are moved down the gradient of the variance.
     Passes as `rebar`.
     Source: Grathwohl et al. 2018 (1711.00123) eq. 7 and section 3.2.
 

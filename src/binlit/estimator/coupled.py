@@ -16,7 +16,15 @@ import torch
 from torch import Tensor
 
 from binlit.estimator.base import Call
-from binlit.estimator.score_function import LeaveOneOut, ScoreFunction, draw, open_step, rand_draws, weighed
+from binlit.estimator.score_function import (
+    LeaveOneOut,
+    ScoreFunction,
+    draw,
+    in_layout_of,
+    open_step,
+    rand_draws,
+    weighed,
+)
 from binlit.estimator.step import Draw
 
 
@@ -48,7 +56,7 @@ class Coupled(ScoreFunction):
         step.branch(len(bits))
         shape = (*step.repeats, -1)
         step.record(call.site, score.reshape(shape), True, None if weights is None else weights.reshape(shape))
-        return call.emit(bits.flatten(0, 1).to(call.z.dtype))
+        return call.emit(in_layout_of(logits, bits.to(call.z.dtype)).flatten(0, 1))
 
     def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Logits (N, ...) -> bits and directions (lanes * groups, N, ...), weights (lanes * groups, N) or None."""

@@ -62,7 +62,7 @@ class Heads(nn.Module):
                 self.by_site[_key(site)] = Head(shape, self.hidden)
 
     def of(self, site: str) -> Head:
-        head = self.by_site[_key(site)] if _key(site) in self.by_site else None
+        head = dict(self.by_site.items()).get(_key(site))
         if not isinstance(head, Head):
             raise StepError(
                 f"site '{site}' has no baseline yet, because its size depends on the net: call "

@@ -57,8 +57,8 @@ class Concrete(Relaxation):
 
     Forward: y = sigmoid((phi + l) / temperature), l logistic noise; in evaluation mode the bit.
     Backward: the derivative of f at y, g(y) * y (1 - y) / temperature.
-    Bias and variance: unbiased for E[f(y)], biased for E[f(b)]; the bias falls and the variance grows as the temperature
-    falls. The net above is trained on values that it does not meet in the test. One pass.
+    Bias and variance: unbiased for E[f(y)], biased for E[f(b)]; as the temperature falls, the bias falls and the
+    variance grows. The net above is trained on values that it does not meet in the test. One pass.
     Source: Maddison et al. 2017 (1611.00712) section 3.1 and appendix B; Jang et al. 2017 (1611.01144).
     """
 

@@ -215,12 +215,19 @@ def log_prob(bits: Tensor, logits: Tensor) -> Tensor:
 
 
 def weighed(weights: Tensor, logits: Tensor) -> Tensor:
-    """sum_i w_i phi_i: weights (K, N, ...), logits (N, ...) -> (K, N), float32 or wider. Its gradient at phi_i is w_i."""
+    """sum_i w_i phi_i: weights (K, N, ...), logits (N, ...) -> (K, N), float32 or wider; its gradient is w."""
     if _is_channels_last(logits):  # a sum takes any order: take that of memory, which needs no copy
         logits, weights = logits.permute(0, 2, 3, 1), weights.permute(0, 1, 3, 4, 2)
     with torch.autocast(logits.device.type, enabled=False):  # a sum over thousands of units does not fit bfloat16
         phi = at_least_float32(logits.flatten(1))
         return torch.einsum("knu,nu->kn", weights.flatten(2).to(phi.dtype), phi)
+
+
+def in_layout_of(like: Tensor, lanes: Tensor) -> Tensor:
+    """lanes (K, N, ...) in the memory layout of `like` (N, ...), so that what comes behind stays as fast."""
+    if not _is_channels_last(like):
+        return lanes.contiguous()
+    return lanes.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
 
 
 def _is_channels_last(x: Tensor) -> bool:

@@ -43,8 +43,9 @@ class SwishSign(StraightThrough):
         self.beta = above_zero("beta", beta)
 
     def soft(self, call: Call) -> Tensor:
-        s = torch.sigmoid(self.beta * call.z)
-        return 2 * s * (1 + self.beta * call.z * (1 - s)) - 1
+        z = self.beta * call.z.clamp(-50 / self.beta, 50 / self.beta)  # flat beyond; infinite times 0 is no number
+        s = torch.sigmoid(z)
+        return 2 * s * (1 + z * (1 - s)) - 1
 
 
 class Scheduled(StraightThrough):

@@ -1,0 +1,45 @@
+"""Measures gradient estimators against the truth: exact enumeration of small nets, and toys where bias shows.
+
+python -m binlit.gradients                                              all estimators, about two minutes
+python -m binlit.gradients estimators=[rloo,disarm,arms] units=[[12]]   some, on another net
+python -m binlit.report outputs/gradients --out docs/results/gradients  table and pictures again, from the records
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from binlit.cli import run_hydra
+from binlit.config.study import check_study
+from binlit.paths import RECORDS
+
+
+def main() -> None:
+    run_hydra(job, "gradients")
+
+
+def job(cfg: DictConfig) -> None:
+    """Runs the study, writes its records as they come, then table and pictures."""
+    study = check_study(cfg)
+    from rich.progress import track
+
+    from binlit.build import set_threads
+    from binlit.laboratory.report import write_study
+    from binlit.laboratory.study import measurements
+    from binlit.results.record import write_whole
+
+    set_threads(study["threads"], in_sweep=False)
+    out = Path(study["output_dir"])
+    out.mkdir(parents=True, exist_ok=True)
+    jobs = measurements(study)
+    records = [run() for run in track(jobs, "measuring", disable=not sys.stdout.isatty())]
+    write_whole(out / RECORDS, "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
+    write_study(records, out)
+
+
+if __name__ == "__main__":
+    main()
