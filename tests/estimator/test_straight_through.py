@@ -60,3 +60,64 @@ def test_evaluation_mode_keeps_the_gradient(name):
     unit(x).sum().backward()
     assert x.grad is not None
     assert x.grad.abs().min() > 0
+
+
+SHAPES = {
+    "st_sigmoid": lambda z: torch.sigmoid(z) * (1 - torch.sigmoid(z)),
+    "approx_sign": lambda z: (2 - 2 * z.abs()).clamp_min(0),
+    "swish_sign": lambda z: 5 * (2 - 5 * z * torch.tanh(2.5 * z)) / (1 + torch.cosh(5 * z)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("mode", ["stochastic", "deterministic"])
+def test_the_gradient_is_the_formula(name, mode):
+    assert torch.allclose(gradient(name, mode=mode), G * 1.25 * SHAPES[name](1.25 * X))
+
+
+def scheduled(name: str, epoch: int, epochs: int = 11) -> torch.Tensor:
+    rule = ESTIMATORS[name](epochs=epochs)
+    rule.begin_epoch(epoch)
+    x = X.clone().requires_grad_()
+    return torch.autograd.grad((BinaryActivation(rule).double()(x) * G).sum(), x)[0]
+
+
+@pytest.mark.parametrize("epoch", [1, 6, 11, 50])
+def test_ede_moves_from_identity_to_sign(epoch):
+    t = 1e-3 * (10 / 1e-3) ** min(1.0, (epoch - 1) / 10)
+    expected = G * max(1 / t, 1) * t * (1 - torch.tanh(t * X).square())
+    assert torch.allclose(scheduled("ede", epoch), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("epoch", [1, 6, 11, 50])
+def test_reste_moves_from_identity_to_a_power(epoch):
+    o = 1 + 2 * min(1.0, (epoch - 1) / 10)
+    size = X.abs()
+    inner = torch.where(size < 0.1, 0.1 ** ((1 - o) / o), size.clamp_min(1e-9) ** ((1 - o) / o) / o)
+    assert torch.allclose(scheduled("reste", epoch), G * torch.where(size > 1.5, 0.0, inner), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("concrete", {"temperature": 0.0}, "temperature=0.0 must be above 0"),
+        ("st_gumbel", {"temperature": -1.0}, "temperature=-1.0 must be above 0"),
+        ("gumbel_rao", {"draws": 0}, "draws=0 must be at least 1"),
+        ("gapped_st", {"gap": 0.0}, "gap=0.0 must be above 0"),
+        ("decoupled_st", {"backward_temperature": 0.0}, "backward_temperature=0.0"),
+        ("swish_sign", {"beta": 0.0}, "beta=0.0"),
+        ("reste", {"power": 0.5}, "power=0.5 must be at least 1"),
+        ("reste", {"margin": 2.0}, "must lie inside window"),
+        ("ede", {"epochs": 0}, "epochs=0"),
+        ("nvil", {"hidden": 0}, "hidden=0"),
+        ("nvil", {"decay": 1.0}, "decay=1.0"),
+        ("relax", {"hidden": 0}, "hidden=0"),
+        ("rebar", {"temperature": 0.0}, "temperature=0.0"),
+        ("rebar", {"tune_every": -1}, "tune_every=-1"),
+        ("arms", {"draws": 1}, "at least 2"),
+        ("disarm", {"groups": 0}, "too few"),
+    ],
+)
+def test_values_out_of_range_are_refused(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        ESTIMATORS[name](**options)

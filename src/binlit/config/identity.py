@@ -53,7 +53,7 @@ def decisive(cfg: Config) -> Config:
 
 def _is_plain_callback(node: dict[str, Any] | None) -> bool:
     """Whether a callback only watches, or chooses the tested epoch as every run does unless told otherwise."""
-    if node is None or node.get("_target_") == "binlit.task.SiteMonitor":
+    if node is None or node.get("_target_") in ("binlit.task.SiteMonitor", "binlit.task.GradientProbe"):
         return True
     if not str(node.get("_target_")).endswith(".ModelCheckpoint"):
         return False

@@ -19,13 +19,26 @@ from binlit.estimator.base import Call, Estimator, above_zero, add_gradient, at_
 from binlit.estimator.learned import Heads
 from binlit.estimator.relaxed import logistic
 from binlit.estimator.score_function import draw, log_prob, open_step, weighed
-from binlit.estimator.step import Draw, Step
+from binlit.estimator.step import Draw, Step, StepError
 
 
 class ControlVariate(Estimator):
     """Base: lane 0 carries bits, the others are auxiliary."""
 
     score_function = needs_logit = True
+
+    def forward(self, call: Call) -> Tensor:
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            raise StepError(
+                f"site '{call.site}': '{type(self).__name__}' differentiates its control variate within the step, "
+                "which torch.func (vmap, grad) does not see; use a plain backward pass, or another score function "
+                "such as 'rloo' or 'disarm'"
+            )
+        return self.lanes(open_step(self, call), call)
+
+    def lanes(self, step: Step, call: Call) -> Tensor:
+        """The unit's output: a drawn lane, and the auxiliary ones behind it."""
+        raise NotImplementedError
 
     def auxiliary_lanes(self, step: Step) -> int:
         return step.repeats[0] - 1 if step.repeats else 0
@@ -42,8 +55,8 @@ class MuProp(ControlVariate):
     Source: Gu et al. 2016 (1511.05176) eqs. 7 and 8.
     """
 
-    def forward(self, call: Call) -> Tensor:
-        step, logits = open_step(self, call), call.logits()
+    def lanes(self, step: Step, call: Call) -> Tensor:
+        logits = call.logits()
         if step.draws:
             phi, mean_phi = logits.chunk(2)
         else:
@@ -106,8 +119,8 @@ class Rebar(ControlVariate):
         self.eta = nn.Parameter(torch.tensor(float(eta)))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
-    def forward(self, call: Call) -> Tensor:
-        step, logits = open_step(self, call), call.logits()
+    def lanes(self, step: Step, call: Call) -> Tensor:
+        logits = call.logits()
         lanes = logits.unflatten(0, (1 + len(step.draws), -1))  # drawn, then relaxed from each earlier site on
         step.add_lanes(1)
         phi = lanes[0]
@@ -209,9 +222,9 @@ class Relax(Rebar):
     def prepare(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.heads.prepare(shapes)
 
-    def forward(self, call: Call) -> Tensor:
+    def lanes(self, step: Step, call: Call) -> Tensor:
         self.heads.of(call.site)  # refuse before anything is drawn
-        return super().forward(call)
+        return super().lanes(step, call)
 
     def extra(self, drawn: Draw, z: Tensor, tune: bool) -> tuple[Tensor, Tensor]:
         head = self.heads.of(drawn.site)

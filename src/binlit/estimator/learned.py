@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from binlit.estimator.base import Call, above_zero, add_gradient
-from binlit.estimator.score_function import ScoreFunction
+from binlit.estimator.score_function import ScoreFunction, mean_of_others
 from binlit.estimator.step import Draw, Step, StepError
 
 POOLED = 4  # feature maps are averaged down to this size before a baseline looks at them
@@ -136,9 +136,7 @@ class Nvil(ScoreFunction):
 
     def centre(self, rewards: Tensor) -> Tensor:
         """c: the moving mean; in the very first step the mean of the other examples."""
-        if self.steps > 0:
-            return self.mean.to(rewards.dtype)
-        return (rewards.sum(-1, keepdim=True) - rewards) / max(rewards.shape[-1] - 1, 1)
+        return torch.where(self.steps > 0, self.mean.to(rewards.dtype), mean_of_others(rewards))
 
     def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
         total, rewards = super().loss(step, losses, rewards), rewards.detach()
@@ -151,9 +149,10 @@ class Nvil(ScoreFunction):
             spread.append(missed.detach().square().mean())
             at_site = at_site.mean(0) if drawn.branched else at_site
         with torch.no_grad():
-            keep = self.decay if self.steps > 0 else 0.0
-            self.mean.lerp_(centre.to(self.mean.dtype), 1 - keep)
-            self.variance.lerp_(torch.stack(spread).mean().to(self.variance.dtype).clamp_min(1e-12), 1 - keep)
+            pace = torch.where(self.steps > 0, 1 - self.decay, 1.0)
+            seen = torch.stack(spread).mean().to(self.variance.dtype).clamp_min(1e-12)
+            self.mean.copy_(self.mean + pace * (centre.to(self.mean.dtype) - self.mean))
+            self.variance.copy_(self.variance + pace * (seen - self.variance))
             self.steps += 1
         return total
 

@@ -92,6 +92,11 @@ class ScoreFunction(Estimator):
         return total
 
 
+def mean_of_others(rewards: Tensor) -> Tensor:
+    """For each example of the batch (last dimension) the mean reward of the others; shape kept."""
+    return (rewards.sum(-1, keepdim=True) - rewards) / max(rewards.shape[-1] - 1, 1)
+
+
 def open_step(estimator: Estimator, call: Call) -> Step:
     """The step that the call belongs to.
 
@@ -153,17 +158,14 @@ class Reinforce(ScoreFunction):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
-        if self.steps > 0:
-            return rewards - self.baseline.to(rewards.dtype)
-        batch = rewards.shape[-1]
-        others = (rewards.sum(-1, keepdim=True) - rewards) / max(batch - 1, 1)
-        return rewards - others
+        return rewards - torch.where(self.steps > 0, self.baseline.to(rewards.dtype), mean_of_others(rewards))
 
     def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
         total = super().loss(step, losses, rewards)
         with torch.no_grad():
             mean = rewards.detach().mean().to(self.baseline.dtype)
-            self.baseline.copy_(mean if self.steps == 0 else self.decay * self.baseline + (1 - self.decay) * mean)
+            moved = self.decay * self.baseline + (1 - self.decay) * mean
+            self.baseline.copy_(torch.where(self.steps > 0, moved, mean))
             self.steps += 1
         return total
 
@@ -197,7 +199,8 @@ class LeaveOneOut(ScoreFunction):
 
 def draw(logits: Tensor, count: int) -> Tensor:
     """Independent bits, 0.0 or 1.0: logits (N, ...) -> (K, N, ...), in the memory layout of the logits."""
-    return rand_draws(logits, count).lt_(torch.sigmoid(logits))
+    p = torch.sigmoid(logits)
+    return (rand_draws(logits, count) < p).to(p.dtype)
 
 
 def rand_draws(like: Tensor, count: int) -> Tensor:

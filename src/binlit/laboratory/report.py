@@ -30,14 +30,14 @@ COLOURS = dict(
 UNBIASED = ("score function", "control variate", "coupled")
 HEADINGS = {
     "estimator": "estimator", "surrogate": "p of the bit", "bias": "relative bias", "variance": "variance",
-    "cosine": "cosine", "cosine_one": "cosine of one", "passes": "passes", "variance_at_equal_cost": "variance × passes",
-    "microseconds": "µs",
+    "cosine": "cosine", "cosine_one": "cosine of one", "passes": "passes",
+    "variance_at_equal_cost": "variance × passes", "microseconds": "µs",
 }  # fmt: skip
 NOTES = (
     "relative bias: |mean estimate − g| / |g|, g the exact gradient of the layers that learn through a binary unit, ± "
-    "its standard error by chance alone; variance: tr Cov / |g|² of one estimate; cosine: of the mean estimate to g, and "
-    "of one estimate to g on average; passes: forward passes an estimate needs; variance × passes: at equal cost; µs: "
-    "wall time of one estimate, forward and backward, many at once. Each layer's own figures are in table.csv.",
+    "its standard error by chance alone; variance: tr Cov / |g|² of one estimate; cosine: of the mean estimate to g, "
+    "and of one estimate to g on average; passes: forward passes an estimate needs; variance × passes: at equal cost; "
+    "µs: wall time of one estimate, forward and backward, many at once. Each layer's own figures are in table.csv.",
     "Each estimator is measured with the firing probability that it is used with, so that the exact gradient is that "
     "of its own bits. st_identity, st_clipped and the shaped rules are written for sign(x): on bits of 0 and 1 their "
     "scale is twice that of the bit, which counts as bias here; the cosine does not see it.",
@@ -79,7 +79,8 @@ def write_study(records: Sequence[Record], out: Path) -> None:
         written += ["toys.png"]
     made = records[0]
     page += [
-        f"{made['config']['draws']} draws of each, {made['config']['examples']} examples, seed {made['config']['seed']}; "
+        f"{made['config']['draws']} draws of each, {made['config']['examples']} examples, seed "
+        f"{made['config']['seed']}; "
         f"made on {made['hardware']['processor']}, {made['hardware']['threads']} thread(s), torch "
         f"{made['versions']['torch']}, by python -m binlit.gradients.\n"
     ]

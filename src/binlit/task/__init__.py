@@ -2,6 +2,7 @@
 
 from binlit.task.classification import Classification
 from binlit.task.monitor import SiteMonitor
+from binlit.task.probe import GradientProbe
 from binlit.task.progress import ProgressBar
 
-__all__ = ["Classification", "ProgressBar", "SiteMonitor"]
+__all__ = ["Classification", "GradientProbe", "ProgressBar", "SiteMonitor"]
