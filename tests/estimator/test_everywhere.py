@@ -19,7 +19,7 @@ PATHWISE = [name for name, rule in ESTIMATORS.items() if not rule.score_function
 SCORE = [name for name, rule in ESTIMATORS.items() if rule.score_function]
 
 
-def net_with(name: str, layers: Any = "all", norm: bool = False, **options) -> nn.Sequential:
+def net_with(name: str, layers: Any = "all", norm: bool = False, **options: Any) -> Any:
     torch.manual_seed(2)
     layer = nn.BatchNorm1d(6) if norm else nn.Identity()
     net = nn.Sequential(nn.Linear(4, 8), nn.Sigmoid(), nn.Linear(8, 6), layer, nn.Sigmoid(), nn.Linear(6, 3))
@@ -135,7 +135,7 @@ def test_auxiliary_rows_leave_batchnorm_to_the_drawn_ones(name):
 
 @pytest.mark.parametrize("name", ["nvil", "rebar", "relax"])
 def test_learned_parts_learn_and_are_saved(name):
-    options = {} if name == "nvil" else {"tune_every": 1}
+    options: dict[str, Any] = {} if name == "nvil" else {"tune_every": 1}
     net = net_with(name, **options)
     rule = net[1].estimator
     own = {id(p) for p in rule.parameters()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -17,7 +19,7 @@ from binlit.task.probe import PlainScore, _estimates, signal_to_noise
 def test_reference_agrees_with_enumeration_also_for_the_hard_sigmoid():
     x, y = examples(3, 4, 0)
     for surrogate in ("logistic", "hard_sigmoid"):
-        net = Replicated(small_net([4, 3], 3, 0), 1, 4)
+        net: Any = Replicated(small_net([4, 3], 3, 0), 1, 4)
         names = [f"sites.{i}" for i in range(2)]
         net = binarize(net, names, PlainScore(16), sites=names, surrogate=surrogate).double()
         exact = torch.cat(exact_gradient(net, x, y)[:2])

@@ -85,6 +85,7 @@ def estimator_node(name: str, options: Config) -> Config:
         ConfigError: a key does not exist, or a value is not allowed.
     """
     node = OmegaConf.load(config_dir() / "estimator" / f"{name}.yaml")
+    assert isinstance(node, DictConfig)
     for key, value in options.items():
         if key not in node:
             raise ConfigError(f"options.{name}.{key}: there is no such option; known: {', '.join(map(str, node))}")

@@ -28,7 +28,7 @@ class ControlVariate(Estimator):
     score_function = needs_logit = True
 
     def forward(self, call: Call) -> Tensor:
-        if torch._C._functorch.peek_interpreter_stack() is not None:
+        if torch._C._functorch.peek_interpreter_stack() is not None:  # type: ignore[attr-defined]
             raise StepError(
                 f"site '{call.site}': '{type(self).__name__}' differentiates its control variate within the step, "
                 "which torch.func (vmap, grad) does not see; use a plain backward pass, or another score function "

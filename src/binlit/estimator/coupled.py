@@ -17,10 +17,10 @@ from torch import Tensor
 
 from binlit.estimator.base import Call
 from binlit.estimator.score_function import (
-    LeaveOneOut,
     ScoreFunction,
     draw,
     in_layout_of,
+    leave_one_out,
     open_step,
     rand_draws,
     weighed,
@@ -125,8 +125,11 @@ class Arms(Coupled):
         if max(self.draws) < 2:
             raise ValueError(f"draws={draws} leaves nothing to couple; arms needs at least 2")
 
-    draws_here = ScoreFunction.draws_here
-    advantage = LeaveOneOut.advantage
+    def draws_here(self, call: Call, repeated: bool) -> int:
+        return ScoreFunction.draws_here(self, call, repeated)
+
+    def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
+        return leave_one_out(self.draws, rewards)
 
     def forward(self, call: Call) -> Tensor:
         if self.draws_here(call, bool(call.step and call.step.draws)) == 1:

@@ -191,10 +191,19 @@ class LeaveOneOut(ScoreFunction):
             raise ValueError(f"draws={draws} leaves nothing to compare with; rloo needs at least 2")
 
     def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
-        if rewards.ndim < 2:
-            raise StepError(f"draws={self.draws} gives the first site reached a single draw: nothing to leave out")
-        count = rewards.shape[0]
-        return (rewards - rewards.mean(dim=0)) * (count / (count - 1))  # = f_k - mean of the others
+        return leave_one_out(self.draws, rewards)
+
+
+def leave_one_out(draws: Sequence[int], rewards: Tensor) -> Tensor:
+    """rewards (K, ...) less the mean of the other K - 1; shape kept.
+
+    Raises:
+        StepError: there is one draw only, with counts `draws`.
+    """
+    if rewards.ndim < 2:
+        raise StepError(f"draws={list(draws)} gives the first site reached a single draw: nothing to leave out")
+    count = rewards.shape[0]
+    return (rewards - rewards.mean(dim=0)) * (count / (count - 1))
 
 
 def draw(logits: Tensor, count: int) -> Tensor:

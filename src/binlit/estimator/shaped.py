@@ -55,20 +55,18 @@ class Scheduled(StraightThrough):
         epochs: over how many epochs the function moves from its first shape to its last, >= 1; it stays there after.
 
     Attributes:
-        progress: 0 in epoch 1, 1 from epoch `epochs` on; a buffer, saved in checkpoints.
+        progress: 0 in epoch 1, 1 from epoch `epochs` on; set anew at each epoch's start, so not part of the state.
     """
-
-    progress: Tensor
 
     def __init__(self, epochs: int = 10) -> None:
         super().__init__()
         if epochs < 1:
             raise ValueError(f"epochs={epochs} must be at least 1")
         self.epochs = epochs
-        self.register_buffer("progress", torch.zeros(()))
+        self.progress = 0.0
 
     def begin_epoch(self, epoch: int) -> None:
-        self.progress.fill_(min(1.0, (epoch - 1) / max(1, self.epochs - 1)))
+        self.progress = min(1.0, (epoch - 1) / max(1, self.epochs - 1))
 
 
 class ErrorDecay(Scheduled):
@@ -89,8 +87,8 @@ class ErrorDecay(Scheduled):
         self.start, self.end = above_zero("start", start), above_zero("end", end)
 
     def soft(self, call: Call) -> Tensor:
-        t = self.start * (self.end / self.start) ** self.progress.to(call.z.dtype)
-        return torch.clamp(1 / t, min=1) * torch.tanh(t * call.z)
+        t = self.start * (self.end / self.start) ** self.progress
+        return max(1 / t, 1.0) * torch.tanh(t * call.z)
 
 
 class RectifiedStraightThrough(Scheduled):
@@ -119,7 +117,8 @@ class RectifiedStraightThrough(Scheduled):
 
     def soft(self, call: Call) -> Tensor:
         z, size = call.z, call.z.abs()
-        o = 1 + (self.power - 1) * self.progress.to(z.dtype)
-        near, far = size < self.margin, size > self.window
-        curve = z.sign() * torch.where(near | far, self.window, size) ** (1 / o)
+        o = 1 + (self.power - 1) * self.progress
+        near = size < self.margin
+        # where the power is not wanted it is taken of a constant: no gradient, and none that is infinite
+        curve = z.sign() * torch.where(near | (size > self.window), self.window, size) ** (1 / o)
         return torch.where(near, z * self.margin ** ((1 - o) / o), curve)

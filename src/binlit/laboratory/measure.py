@@ -106,7 +106,7 @@ def _estimates(net: Replicated, x: Tensor, y: Tensor) -> tuple[list[Tensor], int
     with Step(net) as step:
         losses = F.cross_entropy(net(step.inputs(many)), step.targets(targets), reduction="none")
         loss = step.loss(losses)
-    parameters = [parameter for layer in net.layers for parameter in (layer.weight, layer.bias)]
+    parameters = net.parameter_list()
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     flat = [
         (torch.zeros_like(p) if g is None else g * CHUNK).flatten(1) for p, g in zip(parameters, gradients, strict=True)
@@ -124,8 +124,7 @@ def settle_down(
     estimator.train()
     learned = list(estimator.parameters())
     optimizer = torch.optim.Adam(learned, lr=0.01) if learned else None
-    for layer in net.layers:
-        layer.examples = copies * len(x)
+    net.set_examples(copies * len(x))
     for _ in range(steps):
         with Step(net) as step:
             out = net(step.inputs(x.repeat(copies, 1)))
@@ -141,13 +140,13 @@ def train_exactly(
 ) -> list[tuple[Tensor, Tensor]]:
     """The weights after `steps` steps of Adam (0.02) along the exact gradient."""
     net = Replicated(weights, 1, len(x)).binarize(estimator, surrogate, x).double()
-    parameters = [parameter for layer in net.layers for parameter in (layer.weight, layer.bias)]
+    parameters = net.parameter_list()
     optimizer = torch.optim.Adam(parameters, lr=0.02)
     for _ in range(steps):
         optimizer.zero_grad()
         exact_loss(net, x, y).backward(inputs=parameters)
         optimizer.step()
-    return [(layer.weight[0].detach(), layer.bias[0].detach()) for layer in net.layers]
+    return [(layer.weight[0].detach(), layer.bias[0].detach()) for layer in net.linears]
 
 
 class _Total:

@@ -52,8 +52,21 @@ class Replicated(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(ReplicatedLinear(weight, bias, replicas) for weight, bias in weights)
         self.sites = nn.ModuleList(nn.Sigmoid() for _ in weights[:-2])
-        for layer in self.layers:
-            layer.examples = examples
+        self.set_examples(examples)
+
+    @property
+    def linears(self) -> list[ReplicatedLinear]:
+        """The linear layers, in order."""
+        return [layer for layer in self.layers if isinstance(layer, ReplicatedLinear)]
+
+    def parameter_list(self) -> list[nn.Parameter]:
+        """Weight and bias of each linear layer, (replicas, ...) each."""
+        return [parameter for layer in self.linears for parameter in (layer.weight, layer.bias)]
+
+    def set_examples(self, count: int) -> None:
+        """How many examples each replica sees from now on."""
+        for layer in self.linears:
+            layer.examples = count
 
     def forward(self, x: Tensor) -> Tensor:
         for layer, site in zip(self.layers, self.sites, strict=False):
@@ -90,8 +103,7 @@ def exact_loss(net: Replicated, x: Tensor, y: Tensor) -> Tensor:
     The bits have the probability with which the net's estimator draws them.
     """
     weight = x.new_full((len(x),), 1 / len(x))
-    for layer, unit in zip(net.layers, binary_units(net), strict=False):
-        assert isinstance(layer, ReplicatedLinear)
+    for layer, unit in zip(net.linears, binary_units(net), strict=False):
         layer.examples = len(x)
         p = firing_probability(unit, layer(x))
         bits = torch.tensor(list(itertools.product([0.0, 1.0], repeat=p.shape[1])), dtype=x.dtype)  # (2^u, u)
@@ -99,15 +111,14 @@ def exact_loss(net: Replicated, x: Tensor, y: Tensor) -> Tensor:
         weight = (weight[:, None] * chance).flatten()
         x = (bits * (1 - unit.low) + unit.low).repeat(len(x), 1)
         y = y.repeat_interleave(len(bits))
-    for layer in net.layers[-2:]:
+    for layer in net.linears[-2:]:
         layer.examples = len(x)
     return (weight * F.cross_entropy(net.layers[-1](torch.tanh(net.layers[-2](x))), y, reduction="none")).sum()
 
 
 def exact_gradient(net: Replicated, x: Tensor, y: Tensor) -> list[Tensor]:
     """Gradient of `exact_loss`, one flat vector for each linear layer (weight, then bias)."""
-    parameters = [[layer.weight, layer.bias] for layer in net.layers]
-    gradients = torch.autograd.grad(exact_loss(net, x, y), list(itertools.chain(*parameters)))
+    gradients = torch.autograd.grad(exact_loss(net, x, y), net.parameter_list())
     return [torch.cat([w.flatten(), b.flatten()]) for w, b in zip(gradients[::2], gradients[1::2], strict=True)]
 
 

@@ -25,7 +25,8 @@ def draw_figures(table: pd.DataFrame, path: Path) -> None:
     figure = Figure(figsize=(12, 2 + 0.28 * len(names)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3, sharey=True)
-    for _, line in table.iterrows():
+    lines: list[dict[str, Any]] = [{str(k): v for k, v in line.items()} for line in table.to_dict("records")]
+    for line in lines:
         y = names.index(line["estimator"]) + 0.16 * (nets.index((line["net"], line["steps"])) - (len(nets) - 1) / 2)
         mark = MARKS[nets.index((line["net"], line["steps"])) % len(MARKS)]
         style: dict[str, Any] = {"marker": mark, "color": COLOURS.get(line["family"], "black"), "linestyle": "none"}

@@ -58,7 +58,8 @@ def write_study(records: Sequence[Record], out: Path) -> None:
     table = pd.DataFrame(lines)
     page, written = ["# Gradient estimators against exact enumeration", ""], ["records.jsonl", "table.md"]
     if lines:
-        for (net, steps), part in table.groupby(["net", "steps"], sort=False):
+        for net, steps in dict.fromkeys(zip(table["net"], table["steps"], strict=True)):
+            part = table.loc[(table["net"] == net) & (table["steps"] == steps), :]
             title = f"{net} binary units, " + (f"after {steps} steps of training" if steps else "at initialisation")
             text = cells(part)
             _print(text, title)
