@@ -2,6 +2,7 @@
 
 python -m binlit.report outputs/mnist_table
 python -m binlit.report outputs/mnist_table --out docs/results/mnist_table
+python -m binlit.report outputs/gradients --out docs/results/gradients      a study of gradients
 """
 
 from __future__ import annotations
@@ -24,12 +25,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for the table (default: the first source)")
     parser.add_argument("--title", help="default: the experiment's name")
     parser.add_argument("--into", type=Path, help="Markdown page to put the table into, between its marks")
+    parser.add_argument(
+        "--against", metavar="KEY=VALUE", help="also paired.md: rows against the one with this, such as anneal=none"
+    )
+    parser.add_argument("--passes", action="store_true", help="also passes.md and passes.png: accuracy against cost")
     args = parser.parse_args(arguments)
     try:
         records = [record for source in args.source for record in read_records(source)]
     except FileNotFoundError as error:
         complain(error)
         return USAGE_ERROR
+    if all("kind" in record for record in records):  # a study of gradients
+        return report_study(records, args.out or args.source[0])
     records = [record for record in records if not record["config"]["trainer"].get("fast_dev_run")]
     if not records:
         complain(f"{args.source[0]} holds trial runs only (fast_dev_run): there is nothing to report")
@@ -37,12 +44,30 @@ def main(arguments: list[str] | None = None) -> int:
     expected = [job for source in args.source if source.is_dir() for job in read_manifest(source)]
     out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
     write_report(records, expected, out, args.title)
+    if args.against:
+        try:
+            write_paired(records, out, args.against)
+        except ValueError as error:
+            complain(error)
+            return USAGE_ERROR
+    if args.passes:
+        write_passes(records, out)
     if args.into:
         try:
             insert_table(args.into, out)
         except ValueError as error:
             complain(error)
             return USAGE_ERROR
+    return 0
+
+
+def report_study(records: list[Record], out: Path) -> int:
+    """Writes the table and the pictures of a study of gradients; returns the exit status."""
+    from binlit.laboratory.report import write_study
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / RECORDS, "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
+    write_study(records, out)
     return 0
 
 
@@ -73,6 +98,31 @@ def write_report(records: list[Record], expected: list[Record], out: Path, title
     to_picture(table, title, out / "table.png")
     to_console(table, title)
     print(f"written: {', '.join(str(out / name) for name in (RECORDS, 'table.md', 'table.csv', 'table.png'))}")
+
+
+def write_paired(records: list[Record], out: Path, against: str) -> None:
+    """Writes paired.md, rows against the row where `against` ("anneal=none") holds.
+
+    Raises:
+        ValueError: `against` is no KEY=VALUE, or no row has it.
+    """
+    from binlit.results.paired import PAIRED, paired_markdown, paired_table
+
+    key, equals, base = against.partition("=")
+    if not (key and equals and base):
+        raise ValueError(f"--against {against} must be KEY=VALUE, such as anneal=none")
+    write_whole(out / PAIRED, paired_markdown(paired_table(records, key, base), key, base))
+    print(f"written: {out / PAIRED}")
+
+
+def write_passes(records: list[Record], out: Path) -> None:
+    """Writes passes.md and passes.png."""
+    from binlit.results.passes import passes_markdown, passes_picture, passes_table
+
+    table = passes_table(records)
+    write_whole(out / "passes.md", passes_markdown(table))
+    passes_picture(table, out / "passes.png")
+    print(f"written: {out / 'passes.md'}, {out / 'passes.png'}")
 
 
 def insert_table(page: Path, out: Path) -> None:

@@ -193,3 +193,50 @@ def test_folder_names_can_be_given_back_to_hydra():
     name = run_folder(composed("binary.layer=2", "seed=3"))
     assert name.startswith("layer-2_stochastic_st_seed-3_")
     assert "=" not in name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["estimator=concrete", "estimator.temperature=0.0"], ["estimator.temperature=0.0", "greater than 0"]),
+        (["estimator=rebar", "estimator.temperature=-1.0"], ["estimator.temperature=-1.0", "greater than 0"]),
+        (["estimator=arms", "estimator.draws=1"], ["estimator.draws=1", "at least 2"]),
+        (["estimator=arms", "estimator.draws=[1,4]", "binary.layer=1"], ["arms needs at least 2 at site 1"]),
+        (
+            ["estimator=disarm", "estimator.groups=[1,2,3]"],
+            ["estimator.groups=[1, 2, 3]", "one count for each of the 2"],
+        ),
+        (["estimator=disarm", "binary.surrogate=hard_sigmoid"], ["is a score function", "binary.surrogate=logistic"]),
+        (["estimator=st_gumbel", "binary.surrogate=hard_tanh"], ["is a relaxation", "binary.surrogate=logistic"]),
+        (["estimator=reinmax", "binary.mode=deterministic"], ["draws no bit", "binary.eval=threshold"]),
+        (["estimator=reste", "estimator.margin=2.0"], ["must lie inside"]),
+        (["estimator=disarn"], ["did you mean disarm?"]),
+    ],
+)
+def test_estimators_are_checked_before_anything_starts(cli, overrides, parts):
+    done = cli("train", *overrides)
+    assert done.returncode == 2
+    for part in parts:
+        assert part in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["units=[[13]]"], ["units=[13] are 13 in all", "12"]),
+        (["units=[[7,6]]"], ["13 in all"]),
+        (["units=[[4,4,4]]"], ["units="]),
+        (["estimators=[disarn]"], ["did you mean disarm?"]),
+        (["draws=500"], ["draws=500"]),
+        (["+options.rloo.draws=1"], ["at least 2"]),
+        (["+options.st.draws=1"], ["options.st.draws", "no such option"]),
+        (["drws=5000"], ["drws"]),
+    ],
+)
+def test_a_study_is_checked_before_anything_starts(cli, overrides, parts):
+    done = cli("gradients", *overrides)
+    assert done.returncode == 2, done.stderr
+    for part in parts:
+        assert part in done.stderr
+    assert "Traceback" not in done.stderr

@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from binlit.config.check import Config, ConfigError, nearest
-from binlit.config.schema import OPTIONS, Count
+from binlit.config.schema import OPTIONS, Count, Positive
 from binlit.paths import config_dir
 
 LARGEST = 12  # binary units: 4,096 configurations
@@ -20,6 +20,7 @@ class Toys(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     targets: list[Annotated[float, Field(gt=0, lt=0.5)]]
     steps: Count
+    rate: Positive
     copies: Count
 
 

@@ -63,6 +63,8 @@ class MuProp(ControlVariate):
             phi = mean_phi = logits
             step.add_lanes(1)
         bits, mean = draw(phi.detach(), 1)[0], torch.sigmoid(mean_phi)
+        if not mean.requires_grad:  # nothing below learns; the layers between the sites may
+            mean.requires_grad_()
         kept = {"bits": bits, "mean": mean, "p": torch.sigmoid(phi)}
         step.record(call.site, log_prob(bits[None], phi)[0], kept=kept)
         return call.emit(torch.cat([bits, mean]).to(call.z.dtype))

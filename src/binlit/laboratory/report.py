@@ -22,7 +22,7 @@ FAMILIES = {
     "control variate": ("muprop", "rebar", "relax"),
     "coupled": ("arm", "disarm", "arms", "bitflip"),
 }
-COLOURS = dict(
+COLOURS: dict[str, str] = dict(
     zip(
         FAMILIES, ("tab:blue", "tab:cyan", "tab:purple", "tab:red", "tab:orange", "tab:green", "tab:olive"), strict=True
     )

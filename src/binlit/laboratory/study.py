@@ -77,7 +77,9 @@ def _enumerated(study: Config, name: str, units: tuple[int, ...], steps: int, we
 def _toy(study: Config, name: str, target: float) -> Record:
     estimator, node = _fresh(study, name)
     toys = study["toys"]
-    path = descend(estimator, node["surrogate"], target, toys["steps"], toys["copies"], seed=study["seed"])
+    path = descend(
+        estimator, node["surrogate"], target, toys["steps"], toys["copies"], rate=toys["rate"], seed=study["seed"]
+    )
     stride = max(1, toys["steps"] // POINTS)
     return _record(study, name, node) | {
         "kind": "toy",

@@ -22,7 +22,7 @@ def descend(
     steps: int = 600,
     copies: int = 10_000,
     start: float = 0.7,
-    rate: float = 0.02,
+    rate: float = 0.1,
     seed: int = 0,
 ) -> Tensor:
     """p before each step of Adam and after the last, (steps + 1,), float64.

@@ -1,0 +1,81 @@
+"""Rows against a base row, seed by seed: what a setting changes, with the noise that both share taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from binlit.results.record import Record
+from binlit.results.table import interval
+
+PAIRED = "paired.md"
+
+
+def paired_table(records: Sequence[Record], key: str, base: str) -> pd.DataFrame:
+    """Each row less the row that differs in `key` alone, where it is `base`; paired by seed.
+
+    Args:
+        records: of runs; failed ones and those with no binary layer are left out.
+        key: a key of the row, such as `anneal`.
+        base: its value in the row that the others are compared with.
+
+    Returns:
+        Columns: the row's keys; n (pairs); difference (points of accuracy) and difference_ci95 (half-width of the 95 %
+        t interval over pairs); flat and flat_base (share of units in the dead zone after the last epoch, mean over the
+        row's sites and runs; NaN where it was not logged).
+
+    Raises:
+        ValueError: no row has `base` under `key`.
+    """
+    runs: dict[tuple[tuple[str, str], ...], dict[int, Record]] = {}
+    for record in records:
+        if record["status"] == "ok" and record["row"]["layer"] != "none":
+            row = tuple((name, str(value)) for name, value in record["row"].items())
+            runs.setdefault(row, {})[record["seed"]] = record
+    lines = []
+    for row, mine in runs.items():
+        keys = dict(row)
+        theirs = runs.get(tuple((name, base if name == key else value) for name, value in row), {})
+        seeds = sorted(set(mine) & set(theirs))
+        if keys.get(key, base) == base or not seeds:
+            continue
+        points = [100 * (mine[s]["metrics"]["test/acc"] - theirs[s]["metrics"]["test/acc"]) for s in seeds]
+        mean, half = interval(points)
+        flat, flat_base = (_flat([runs_of[s] for s in seeds]) for runs_of in (mine, theirs))
+        lines.append(
+            keys | {"n": len(seeds), "difference": mean, "difference_ci95": half, "flat": flat, "flat_base": flat_base}
+        )
+    if not lines:
+        known = sorted({dict(row).get(key, "?") for row in runs})
+        raise ValueError(f"{key}={base} has no row to compare with; {key} is {', '.join(known)} here")
+    return pd.DataFrame(lines).sort_values([key, "mode", "layer"], ignore_index=True)
+
+
+def _flat(records: Sequence[Record]) -> float:
+    shares = [
+        value for record in records for name, value in (record["curve"] or [{}])[-1].items() if name.endswith("/flat")
+    ]
+    return float(np.mean(shares)) if shares else float("nan")
+
+
+def paired_markdown(table: pd.DataFrame, key: str, base: str) -> str:
+    """The table as a Markdown page; an interval that leaves 0 out is bold."""
+    keys = [name for name in table.columns if name in ("layer", "mode", "estimator", "anneal")]
+    heading = [*keys, "n", f"points against {key} {base}", "dead zone", f"dead zone, {base}"]
+    lines = [f"# Against {key}={base}, paired by seed", "", "| " + " | ".join(heading) + " |"]
+    lines.append("|" + "|".join(" --- " if name in keys else " ---: " for name in heading) + "|")
+    for line in table.to_dict("records"):
+        said = f"{line['difference']:+.2f} ± {line['difference_ci95']:.2f}"
+        said = f"**{said}**" if abs(line["difference"]) > line["difference_ci95"] else said
+        shares = ["–" if np.isnan(line[name]) else f"{100 * line[name]:.0f} %" for name in ("flat", "flat_base")]
+        lines.append("| " + " | ".join([*(str(line[name]) for name in keys), str(line["n"]), said, *shares]) + " |")
+    lines += [
+        "",
+        "points: accuracy less that of the base row with the same seed, mean ± half-width of the 95 % t interval "
+        "over seeds; bold where the interval leaves 0 out. dead zone: share of units in the flat part of the surrogate "
+        "after the last epoch, mean over the row's binary sites.",
+        "",
+    ]
+    return "\n".join(lines)
