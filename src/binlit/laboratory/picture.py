@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from binlit.laboratory.report import COLOURS, UNBIASED, family
+from binlit.results.family import UNBIASED, colour, family
 
 MARKS = ("o", "s", "^", "D", "v", "P")
 SHADES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
@@ -29,7 +29,7 @@ def draw_figures(table: pd.DataFrame, path: Path) -> None:
     for line in lines:
         y = names.index(line["estimator"]) + 0.16 * (nets.index((line["net"], line["steps"])) - (len(nets) - 1) / 2)
         mark = MARKS[nets.index((line["net"], line["steps"])) % len(MARKS)]
-        style: dict[str, Any] = {"marker": mark, "color": COLOURS.get(line["family"], "black"), "linestyle": "none"}
+        style: dict[str, Any] = {"marker": mark, "color": colour(line["estimator"]), "linestyle": "none"}
         within_chance = line["bias"] < 2 * line["bias_error"]
         axes[0].plot(
             max(line["bias"], 1e-3), y, **style, markersize=5, markerfacecolor="none" if within_chance else None
@@ -38,7 +38,7 @@ def draw_figures(table: pd.DataFrame, path: Path) -> None:
         axes[2].plot(line["cosine_one"], y, **style, markersize=5)
     axes[0].set_yticks(range(len(names)), names, fontsize=9)
     for label, name in zip(axes[0].get_yticklabels(), names, strict=True):
-        label.set_color(COLOURS.get(family(name), "black"))
+        label.set_color(colour(name))
     axes[0].set_xscale("log")
     axes[1].set_xscale("log")
     axes[0].set_xlabel("relative bias (hollow: no more than chance)")
@@ -76,7 +76,7 @@ def draw_toys(toys: Sequence[dict[str, Any]], path: Path) -> None:
         ax.plot(
             [i * toy["stride"] for i in range(len(toy["curve"]))],
             toy["curve"],
-            color=COLOURS.get(group, "black"),
+            color=colour(toy["estimator"]),
             linestyle=SHADES[mine.index(toy["estimator"]) % len(SHADES)],
             linewidth=1.4,
             label=f"{toy['estimator']} ({toy['metrics']['p']:.3f})",

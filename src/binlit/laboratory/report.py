@@ -10,24 +10,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from binlit.results.family import family
 from binlit.results.record import write_whole
 
 Record = dict[str, Any]
-FAMILIES = {
-    "straight-through": ("st", "st_identity", "st_clipped", "st_sigmoid"),
-    "shaped": ("approx_sign", "swish_sign", "ede", "reste"),
-    "relaxed": ("concrete", "st_gumbel", "gumbel_rao", "gapped_st", "decoupled_st", "reinmax"),
-    "detached": ("detached",),
-    "score function": ("reinforce", "nvil", "rloo"),
-    "control variate": ("muprop", "rebar", "relax"),
-    "coupled": ("arm", "disarm", "arms", "bitflip"),
-}
-COLOURS: dict[str, str] = dict(
-    zip(
-        FAMILIES, ("tab:blue", "tab:cyan", "tab:purple", "tab:red", "tab:orange", "tab:green", "tab:olive"), strict=True
-    )
-)
-UNBIASED = ("score function", "control variate", "coupled")
 HEADINGS = {
     "estimator": "estimator", "surrogate": "p of the bit", "bias": "relative bias", "variance": "variance",
     "cosine": "cosine", "cosine_one": "cosine of one", "passes": "passes",
@@ -42,11 +28,6 @@ NOTES = (
     "of its own bits. st_identity, st_clipped and the shaped rules are written for sign(x): on bits of 0 and 1 their "
     "scale is twice that of the bit, which counts as bias here; the cosine does not see it.",
 )
-
-
-def family(estimator: str) -> str:
-    """The family that an estimator belongs to."""
-    return next((name for name, members in FAMILIES.items() if estimator in members), "own")
 
 
 def write_study(records: Sequence[Record], out: Path) -> None:

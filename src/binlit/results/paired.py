@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from binlit.results.record import Record
-from binlit.results.table import interval
+from binlit.results.table import KEYS, interval
 
 PAIRED = "paired.md"
 
@@ -32,7 +32,8 @@ def paired_table(records: Sequence[Record], key: str, base: str) -> pd.DataFrame
     runs: dict[tuple[tuple[str, str], ...], dict[int, Record]] = {}
     for record in records:
         if record["status"] == "ok" and record["row"]["layer"] != "none":
-            row = tuple((name, str(value)) for name, value in record["row"].items())
+            order = [*KEYS, *sorted(set(record["row"]) - set(KEYS))]
+            row = tuple((name, str(record["row"][name])) for name in order)
             runs.setdefault(row, {})[record["seed"]] = record
     lines = []
     for row, mine in runs.items():
@@ -62,7 +63,7 @@ def _flat(records: Sequence[Record]) -> float:
 
 def paired_markdown(table: pd.DataFrame, key: str, base: str) -> str:
     """The table as a Markdown page; an interval that leaves 0 out is bold."""
-    keys = [name for name in table.columns if name in ("layer", "mode", "estimator", "anneal")]
+    keys = list(table.columns[: table.columns.get_indexer(["n"])[0]])
     heading = [*keys, "n", f"points against {key} {base}", "dead zone", f"dead zone, {base}"]
     lines = [f"# Against {key}={base}, paired by seed", "", "| " + " | ".join(heading) + " |"]
     lines.append("|" + "|".join(" --- " if name in keys else " ---: " for name in heading) + "|")

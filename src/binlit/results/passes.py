@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from binlit.results.family import colour
 from binlit.results.record import Record, portable
 
 
@@ -59,8 +60,6 @@ def passes_picture(table: pd.DataFrame, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    from binlit.laboratory.report import COLOURS, family
-
     layers = [layer for layer in dict.fromkeys(table["layer"]) if layer != "none"]
     base = table.loc[table["layer"] == "none", "accuracy"]
     figure = Figure(figsize=(5 * len(layers), 8), layout="constrained")
@@ -71,7 +70,7 @@ def passes_picture(table: pd.DataFrame, path: Path) -> None:
         lines: list[dict[str, Any]] = [
             {str(k): v for k, v in line.items()} for line in table.to_dict("records") if line["layer"] == layer
         ]
-        _name_points(ax, lines, COLOURS, family)
+        _name_points(ax, lines)
         if len(base):
             ax.axhline(100 - float(base.iloc[0]), color="black", linestyle="--", linewidth=0.8)
         ax.set_xscale("log", base=2)
@@ -89,7 +88,7 @@ def passes_picture(table: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _name_points(ax: Any, lines: Sequence[dict[str, Any]], colours: Mapping[str, str], family: Any) -> None:
+def _name_points(ax: Any, lines: Sequence[dict[str, Any]]) -> None:
     """Points, and their names to the right, moved apart where they would overlap."""
     import math
 
@@ -98,16 +97,16 @@ def _name_points(ax: Any, lines: Sequence[dict[str, Any]], colours: Mapping[str,
         last = -math.inf
         for line in column:
             error = 100 - line["accuracy"]
-            colour = colours.get(family(line["estimator"]), "black")
+            hue = colour(line["estimator"])
             at = max(math.log(error), last + 0.055)
             last = at
-            ax.plot(count, error, "o", color=colour, markersize=5)
+            ax.plot(count, error, "o", color=hue, markersize=5)
             ax.annotate(
                 line["estimator"],
                 (count, error),
                 xytext=(count * 1.25, math.exp(at)),
                 fontsize=7,
-                color=colour,
+                color=hue,
                 va="center",
-                arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.4},
+                arrowprops={"arrowstyle": "-", "color": hue, "linewidth": 0.4},
             )

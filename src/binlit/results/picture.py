@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-COLOURS = {"none": "black", "st": "tab:blue", "detached": "tab:red", "reinforce": "tab:orange", "rloo": "tab:green"}
+from binlit.results.family import colour
+
 Line = dict[str, Any]
 
 
@@ -38,7 +39,7 @@ def to_picture(table: pd.DataFrame, title: str, path: Path) -> None:
 
 
 def _draw(axes: Any, y: int, line: Line) -> None:
-    colour = COLOURS.get(str(line["estimator"]), "tab:purple")
+    hue = colour(str(line["estimator"]))
     published = 100 - line["acc_published"]
     if not math.isnan(published):
         axes.plot(published, y, marker="D", markersize=7, markerfacecolor="none", color="dimgray", linestyle="none")
@@ -48,7 +49,7 @@ def _draw(axes: Any, y: int, line: Line) -> None:
         width = None
         if not math.isnan(half):
             width = [[error - max(error - half, error / 3)], [half]]  # a logarithmic axis has no room for 0
-        axes.errorbar(error, y, xerr=width, marker="o", color=colour, capsize=3)
+        axes.errorbar(error, y, xerr=width, marker="o", color=hue, capsize=3)
         said = f"{line['acc']:.2f}" + ("" if math.isnan(half) else f" ± {half:.2f}") + f"  (n={line['n']})"
     problems = ", ".join(f"{line[name]} {name}" for name in ("failed", "missing") if line[name])
     axes.annotate(
@@ -57,7 +58,7 @@ def _draw(axes: Any, y: int, line: Line) -> None:
         xycoords=("axes fraction", "data"),
         va="center",
         fontsize=8,
-        color="red" if line["failed"] or not line["n"] else colour,
+        color="red" if line["failed"] or not line["n"] else hue,
     )
 
 

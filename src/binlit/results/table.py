@@ -13,6 +13,7 @@ import yaml
 from scipy import stats
 
 from binlit.config import decisive
+from binlit.config.schema import OPTIONS
 from binlit.paths import PACKAGE
 from binlit.results.record import Record
 
@@ -161,7 +162,7 @@ def _line(group: Group, published: Mapping[str, float] | None) -> dict[str, Any]
 
 def _sorted(table: pd.DataFrame) -> pd.DataFrame:
     """none first; then by estimator in the order in which they are usually named, mode, anneal, layer (all last)."""
-    estimators = ["none", "st", "st_identity", "st_clipped", "detached", "reinforce", "rloo"]
+    estimators = ["none", *OPTIONS["estimator"]]
     rank = {
         "estimator": lambda x: (estimators.index(x), x) if x in estimators else (len(estimators), x),
         "mode": lambda x: ["none", "stochastic", "deterministic"].index(x) if x != "" else 3,
