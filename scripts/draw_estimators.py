@@ -118,7 +118,7 @@ def described(name: str) -> str:
     """The docstring of an estimator as Markdown: its sentences, without what is about arguments and errors."""
     text = inspect.cleandoc(ESTIMATORS[name].__doc__ or "")
     text = re.split(r"\n\s*\n(?:Args|Attributes|Raises):", text)[0]
-    text = re.sub(r"\n(?=(?:Forward|Backward|Bias and variance|Source|Character|Passes):)", "\n\n", text)
+    text = re.sub(r"\n+(?=(?:Forward|Backward|Bias and variance|Source|Character|Passes):)", "\n\n", text)
     return re.sub(r"^(Forward|Backward|Bias and variance|Source|Character):", r"*\1:*", text, flags=re.M)
 
 

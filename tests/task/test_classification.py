@@ -38,6 +38,9 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 RESUMED = [
     ["estimator=st", "binary.mode=stochastic"],
     ["estimator=rloo", "optimizer.lr=0.02"],
+    ["estimator=nvil", "optimizer.lr=0.01"],
+    ["estimator=relax", "estimator.tune_every=2", "optimizer.lr=0.01"],
+    ["estimator=reste", "estimator.epochs=4"],
     ["estimator=reinforce", "optimizer=adam"],
     [
         "estimator=st",

@@ -52,7 +52,7 @@ class MuProp(ControlVariate):
     each is expanded around its own mean-field value, all from the one lane.
     Bias and variance: unbiased; what is left to the score function is the curvature of f. Two passes, and a backward
     pass of the mean-field lane above the first site.
-    Source: Gu et al. 2016 (1511.05176) eqs. 7 and 8.
+    Source: Gu et al. 2016 (1511.05176).
     """
 
     def lanes(self, step: Step, call: Call) -> Tensor:
@@ -94,7 +94,7 @@ class Rebar(ControlVariate):
     Bias and variance: unbiased for any eta and temperature; both are moved down the gradient of the estimate's own
     variance (of its logarithm), every `tune_every`-th step. Passes: 1 + the number of binary layers, and a backward
     pass of the relaxed lanes above the first site.
-    Source: Tucker et al. 2017 (1703.07370) section 3 (one layer, several layers), appendix (z and z' coupled).
+    Source: Tucker et al. 2017 (1703.07370), with z and z' coupled.
 
     Args:
         temperature: to start from, > 0.
@@ -196,7 +196,7 @@ class Relax(Rebar):
     at 0.
     Bias and variance: unbiased for any r; eta, temperature and r are moved down the gradient of the variance.
     Passes as `rebar`.
-    Source: Grathwohl et al. 2018 (1711.00123) eq. 7 and section 3.2.
+    Source: Grathwohl et al. 2018 (1711.00123), the estimator for discrete variables.
 
     Args:
         hidden: width of r's hidden layer.

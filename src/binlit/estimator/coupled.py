@@ -91,7 +91,7 @@ class DisArm(Coupled):
     Bias and variance: unbiased; the variance is at most that of `arm`. Two passes a pair above the site. With several
     binary layers each opens a pair for each lane it meets: the losses compared at the first are then draws, and the
     estimate stays unbiased.
-    Source: Dong et al. 2020 (2006.10680) eq. 7; Yin et al. 2020 (U2G, 2002.06965).
+    Source: Dong et al. 2020 (2006.10680); found independently as U2G.
     """
 
     def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, None]:
@@ -111,7 +111,7 @@ class Arms(Coupled):
     Bias and variance: unbiased; rho <= 0 makes the variance smaller than that of `rloo` with as many draws. N passes
     above the first site. Later sites draw once, independently, for each lane, and are compared across lanes (as in
     `rloo`), unless a list of counts lets them open lanes of their own. N = 2 is `disarm`.
-    Source: Dimitriev and Zhou 2021 (2105.14141) eqs. 8 and 10.
+    Source: Dimitriev and Zhou 2021 (2105.14141), the Dirichlet copula.
 
     Args:
         draws: N >= 2 at the first site, or a list with a count for each of the net's sites.
@@ -160,7 +160,7 @@ class BitFlip(Coupled):
     Backward: d p_k (1 - p_k) (f(b_k = 1) - f(b_k = 0)) for unit k, 0 for the others; averaged over `groups` draws.
     Bias and variance: unbiased; exact for a single unit, low where p is near 0 or 1, and growing with d. Two passes a
     group above the site; with several binary layers each opens a pair for each lane it meets.
-    Source: Pervez et al. 2022 (2208.06124), the one-coordinate form.
+    Source: Kunes et al. 2022 (2208.06124), bitflip-1.
     """
 
     def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:

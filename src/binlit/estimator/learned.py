@@ -83,7 +83,7 @@ class Nvil(ScoreFunction):
     small net of the site's pre-activation x, trained to predict f - c.
     Bias and variance: unbiased up to the factor 1 / max(1, s); variance below `reinforce` as far as x tells the loss.
     One pass a draw.
-    Source: Mnih and Gregor 2014 (1402.0030) sections 2.3 and 2.4, algorithm 1.
+    Source: Mnih and Gregor 2014 (1402.0030), algorithm 1.
 
     Args:
         hidden: width of the baseline's hidden layer.

@@ -59,7 +59,7 @@ class Concrete(Relaxation):
     Backward: the derivative of f at y, g(y) * y (1 - y) / temperature.
     Bias and variance: unbiased for E[f(y)], biased for E[f(b)]; as the temperature falls, the bias falls and the
     variance grows. The net above is trained on values that it does not meet in the test. One pass.
-    Source: Maddison et al. 2017 (1611.00712) section 3.1 and appendix B; Jang et al. 2017 (1611.01144).
+    Source: Maddison et al. 2017 (1611.00712), the binary Concrete; Jang et al. 2017 (1611.01144).
     """
 
     def forward(self, call: Call) -> Tensor:
@@ -77,7 +77,7 @@ class StraightThroughGumbel(Relaxation):
 
     Backward: g(b) * y (1 - y) / temperature.
     Bias and variance: biased; low temperature, high variance. One pass.
-    Source: Jang et al. 2017 (1611.01144) section 2.2.
+    Source: Jang et al. 2017 (1611.01144), the straight-through Gumbel-softmax estimator.
     """
 
     def soft(self, logits: Tensor, noise: Tensor, bit: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class GumbelRao(Relaxation):
     Backward: g(b) * mean_k y_k (1 - y_k) / temperature, y_k relaxed with noise drawn given b.
     Bias and variance: the bias of `st_gumbel`, and a variance that falls with K, towards that of the conditional mean.
     One pass; K draws of noise.
-    Source: Paulus et al. 2021 (2010.04838) eq. 6.
+    Source: Paulus et al. 2021 (2010.04838), the Monte Carlo form with K draws.
 
     Args:
         temperature: > 0.
@@ -117,7 +117,7 @@ class GappedStraightThrough(Relaxation):
     Backward: g(b) * y (1 - y) / temperature at y = sigmoid(max((2b - 1) phi, gap) / temperature): a logit that agrees
     with the bit by more than the gap stays as it is, any other is moved to the gap.
     Bias and variance: biased; less variance than `st_gumbel`, because nothing but b is random. One pass.
-    Source: Fan et al. 2022 (2206.07235) eqs. 9 to 11, for two classes.
+    Source: Fan et al. 2022 (2206.07235), for two classes.
 
     Args:
         temperature: > 0.
@@ -169,7 +169,7 @@ class ReinMax(Relaxation):
     Backward: g(b) * |b - p| / 2, whose mean is p (1 - p) (g(0) + g(1)) / 2: the trapezoidal rule for f(1) - f(0).
     Bias and variance: exact in expectation for a loss quadratic in the unit, so the bias is of third order; more
     variance than `st_sigmoid`. One pass.
-    Source: Liu et al. 2023 (2304.08612) eq. 7 at temperature 1, for two classes.
+    Source: Liu et al. 2023 (2304.08612) at temperature 1, for two classes.
     """
 
     def __init__(self) -> None:

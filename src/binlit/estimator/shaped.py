@@ -19,7 +19,7 @@ class ApproxSign(StraightThrough):
     Backward: g * slope * max(0, 2 - 2 |z|), z = slope * x: the derivative of 2z + z^2 below 0 and 2z - z^2 above it,
     within |z| < 1.
     Bias and variance: biased, closer to the derivative of sign than the window of `st_clipped`; low variance. One pass.
-    Source: Liu et al. 2018 (Bi-Real Net, 1808.00278) eqs. 5 and 6.
+    Source: Liu et al. 2018 (Bi-Real Net, 1808.00278), the derivative of ApproxSign.
     """
 
     def soft(self, call: Call) -> Tensor:
@@ -32,7 +32,7 @@ class SwishSign(StraightThrough):
 
     Backward: g * slope * beta (2 - beta z tanh(beta z / 2)) / (1 + cosh(beta z)); below 0 where |beta z| > 2.4.
     Bias and variance: biased; low variance. One pass.
-    Source: Darabi et al. 2018 (BNN+, 1812.11800) eqs. 3 and 4.
+    Source: Darabi et al. 2018 (BNN+, 1812.11800), the derivative of SignSwish.
 
     Args:
         beta: steepness, > 0; the paper trains with 5 and 10.
@@ -75,7 +75,7 @@ class ErrorDecay(Scheduled):
     Backward: g * slope * k t (1 - tanh^2(t z)), t from `start` to `end` on a logarithmic scale over `epochs`,
     k = max(1/t, 1).
     Bias and variance: biased; wide and flat at first, so that every unit learns, steep at last. One pass.
-    Source: Qin et al. 2020 (IR-Net, 1909.10788) eqs. 12 to 14.
+    Source: Qin et al. 2020 (IR-Net, 1909.10788), the error decay estimator.
 
     Args:
         start, end: first and last t, > 0.
@@ -98,7 +98,7 @@ class RectifiedStraightThrough(Scheduled):
     the mean slope margin^((1-o)/o) of the function there; 0 beyond the window. o runs from 1 to `power`, linearly over
     `epochs`.
     Bias and variance: biased; o trades the error of the approximation for the spread of the gradient. One pass.
-    Source: Wu et al. 2023 (ReSTE, 2308.06689) eqs. 9 to 11.
+    Source: Wu et al. 2023 (ReSTE, 2308.06689), with its truncation and its bound near 0.
 
     Args:
         power: last o, >= 1.

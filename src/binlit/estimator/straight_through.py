@@ -78,8 +78,7 @@ class SigmoidStraightThrough(StraightThrough):
     Backward: g * slope * s (1 - s), s = sigmoid(slope * x), whatever the surrogate; twice that for +-1 levels.
     Bias and variance: with the logistic surrogate exact in expectation for a loss linear in each unit, else biased; low
     variance. One pass.
-    Source: Shekhovtsov and Yanush 2021 (2110.03549) section 3; Bengio et al. 2013 (1308.3432) section 4, the second
-    variant.
+    Source: Shekhovtsov 2021 (2110.03549); Bengio et al. 2013 (1308.3432) section 4, the second variant.
     """
 
     def soft(self, call: Call) -> Tensor:

@@ -3,7 +3,7 @@
 The expected loss p (1 - t)^2 + (1 - p) t^2 falls towards p = 0 for t < 1/2. A straight-through rule sees the slope
 2 (b - t) of the parabola, whose mean is 0 at p = t, and stays there.
 
-Source: Tucker et al. 2017 (1703.07370) section 5.1 with t = 0.45; Grathwohl et al. 2018 (1711.00123) with t = 0.499.
+Source: Tucker et al. 2017 (1703.07370) with t = 0.45; Grathwohl et al. 2018 (1711.00123) with t = 0.499.
 """
 
 from __future__ import annotations
