@@ -7,7 +7,6 @@ python -m binlit.report outputs/gradients --out docs/results/gradients  table an
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from omegaconf import DictConfig
 
 from binlit.cli import run_hydra
 from binlit.config.study import check_study
-from binlit.paths import RECORDS
 
 
 def main() -> None:
@@ -23,22 +21,18 @@ def main() -> None:
 
 
 def job(cfg: DictConfig) -> None:
-    """Runs the study, writes its records as they come, then table and pictures."""
+    """Runs the study, then writes its records, table and pictures."""
     study = check_study(cfg)
     from rich.progress import track
 
     from binlit.build import set_threads
     from binlit.laboratory.report import write_study
     from binlit.laboratory.study import measurements
-    from binlit.results.record import write_whole
 
     set_threads(study["threads"], in_sweep=False)
-    out = Path(study["output_dir"])
-    out.mkdir(parents=True, exist_ok=True)
     jobs = measurements(study)
     records = [run() for run in track(jobs, "measuring", disable=not sys.stdout.isatty())]
-    write_whole(out / RECORDS, "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
-    write_study(records, out)
+    write_study(records, Path(study["output_dir"]))
 
 
 if __name__ == "__main__":

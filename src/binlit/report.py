@@ -36,7 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
         complain(error)
         return USAGE_ERROR
     if all("kind" in record for record in records):  # a study of gradients
-        return report_study(records, args.out or args.source[0])
+        from binlit.laboratory.report import write_study
+
+        write_study(records, args.out or args.source[0])
+        return 0
     records = [record for record in records if not record["config"]["trainer"].get("fast_dev_run")]
     if not records:
         complain(f"{args.source[0]} holds trial runs only (fast_dev_run): there is nothing to report")
@@ -58,16 +61,6 @@ def main(arguments: list[str] | None = None) -> int:
         except ValueError as error:
             complain(error)
             return USAGE_ERROR
-    return 0
-
-
-def report_study(records: list[Record], out: Path) -> int:
-    """Writes the table and the pictures of a study of gradients; returns the exit status."""
-    from binlit.laboratory.report import write_study
-
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / RECORDS, "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
-    write_study(records, out)
     return 0
 
 

@@ -35,6 +35,17 @@ def loss_of(net: nn.Module, x: torch.Tensor = X) -> torch.Tensor:
         return step.loss(F.cross_entropy(out, step.targets(Y), reduction="none"))
 
 
+class LossOf(nn.Module):
+    """A net's loss as a module, so that torch.func can put other weights into it."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return loss_of(self.net, x)
+
+
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_layers_below_both_sites_learn_in_every_precision(name):
     for dtype in (torch.float32, torch.float64):
@@ -57,17 +68,7 @@ def test_vmap_over_seeds(name):
     for i, net in enumerate(nets):
         net[0].weight.data += 0.1 * i
     parameters, buffers = stack_module_state(nets)  # type: ignore[arg-type]
-    base = copy.deepcopy(nets[0])
-
-    class Loss(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = base
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return loss_of(self.net, x)
-
-    module = Loss()
+    module = LossOf(copy.deepcopy(nets[0]))
 
     def one(weights: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> torch.Tensor:
         named = {f"net.{key}": value for key, value in {**weights, **state}.items()}
@@ -87,15 +88,7 @@ def test_a_control_variate_says_that_it_cannot_be_mapped(name):
     net = net_with(name)
     state = dict(net.named_parameters())
 
-    class Loss(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return loss_of(self.net, x)
-
-    module = Loss()
+    module = LossOf(net)
     with pytest.raises(StepError, match=r"torch\.func"):
         grad(lambda w: functional_call(module, {f"net.{k}": v for k, v in w.items()}, (X,)))(state)
 

@@ -31,7 +31,7 @@ def check(cfg: DictConfig | Config) -> Config:
         ConfigError: the first few things that are wrong, one line each.
     """
     if isinstance(cfg, DictConfig):
-        cfg = _resolved(cfg)
+        cfg = resolved(cfg)
     problems = _problems(Run, cfg, "")
     if not problems:  # what is wrong at the top often comes back in a group that repeats it
         for group, options in OPTIONS.items():
@@ -84,7 +84,12 @@ def is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal()
 
 
-def _resolved(cfg: DictConfig) -> Config:
+def resolved(cfg: DictConfig) -> Config:
+    """The config without Hydra's part as plain containers, interpolations resolved.
+
+    Raises:
+        ConfigError: a value is missing or cannot be resolved.
+    """
     plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     try:
         container = OmegaConf.to_container(plain, resolve=True, throw_on_missing=True)

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from binlit.config.check import Config, ConfigError, nearest
+from binlit.config.check import Config, ConfigError, nearest, resolved
 from binlit.config.schema import OPTIONS, Count, Positive
 from binlit.paths import config_dir
 
@@ -49,11 +49,7 @@ def check_study(cfg: DictConfig) -> Config:
     Raises:
         ConfigError: the first thing that is wrong.
     """
-    plain = OmegaConf.to_container(
-        OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), resolve=True
-    )
-    assert isinstance(plain, dict)
-    study: Config = {str(key): value for key, value in plain.items()}
+    study = resolved(cfg)
     try:
         Study.model_validate(study)
     except ValidationError as error:

@@ -30,6 +30,7 @@ class Head(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], hidden: int) -> None:
         super().__init__()
+        self.shape = shape
         maps = len(shape) == 3
         size = [min(POOLED, side) for side in shape[1:]] if maps else []
         inputs = shape[0] * size[0] * size[1] if maps else int(torch.Size(shape).numel())
@@ -56,9 +57,13 @@ class Heads(nn.Module):
         self.by_site = nn.ModuleDict()
 
     def prepare(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """A head for each site; one that is there and fits stays, with what it has learned."""
         with torch.random.fork_rng():  # the net's own chance is not touched
             torch.manual_seed(0)
             for site, shape in shapes.items():
+                head = dict(self.by_site.items()).get(_key(site))
+                if isinstance(head, Head) and head.shape == shape:
+                    continue
                 self.by_site[_key(site)] = Head(shape, self.hidden)
 
     def of(self, site: str) -> Head:

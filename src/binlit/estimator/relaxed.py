@@ -19,9 +19,13 @@ class Relaxation(Estimator):
 
     Args:
         temperature: of the stand-in, > 0.
+
+    Attributes:
+        draw_temperature: the bit is on with probability sigmoid(phi / draw_temperature).
     """
 
     needs_logit = needs_chance = True
+    draw_temperature: float = 1.0
 
     def __init__(self, temperature: float = 0.5) -> None:
         super().__init__()
@@ -48,11 +52,23 @@ class Relaxation(Estimator):
         logits = call.logits()
         phi = logits.detach()
         noise = logistic(phi) if call.stochastic else torch.zeros_like(phi)
-        bit = torch.where(phi.isnan(), phi, (phi + noise >= 0).to(phi.dtype))
+        bit = torch.where(phi.isnan(), phi, (phi / self.draw_temperature + noise >= 0).to(phi.dtype))
         return bit.to(call.z.dtype), self.soft(logits, noise, bit).to(call.z.dtype)
 
 
-class Concrete(Relaxation):
+class StraightThroughGumbel(Relaxation):
+    """`st_gumbel`: forward b, backward the derivative of the relaxation drawn with the same noise.
+
+    Backward: g(b) * y (1 - y) / temperature.
+    Bias and variance: biased; low temperature, high variance. One pass.
+    Source: Jang et al. 2017 (1611.01144), the straight-through Gumbel-softmax estimator.
+    """
+
+    def soft(self, logits: Tensor, noise: Tensor, bit: Tensor) -> Tensor:
+        return torch.sigmoid((logits + noise) / self.temperature)
+
+
+class Concrete(StraightThroughGumbel):
     """`concrete`: no bit in training at all, but its relaxation y.
 
     Forward: y = sigmoid((phi + l) / temperature), l logistic noise; in evaluation mode the bit.
@@ -67,21 +83,6 @@ class Concrete(Relaxation):
 
     def evaluate(self, call: Call) -> Tensor:
         return super().forward(call)
-
-    def soft(self, logits: Tensor, noise: Tensor, bit: Tensor) -> Tensor:
-        return torch.sigmoid((logits + noise) / self.temperature)
-
-
-class StraightThroughGumbel(Relaxation):
-    """`st_gumbel`: forward b, backward the derivative of the relaxation drawn with the same noise.
-
-    Backward: g(b) * y (1 - y) / temperature.
-    Bias and variance: biased; low temperature, high variance. One pass.
-    Source: Jang et al. 2017 (1611.01144), the straight-through Gumbel-softmax estimator.
-    """
-
-    def soft(self, logits: Tensor, noise: Tensor, bit: Tensor) -> Tensor:
-        return torch.sigmoid((logits + noise) / self.temperature)
 
 
 class GumbelRao(Relaxation):
@@ -150,17 +151,14 @@ class DecoupledStraightThrough(Relaxation):
 
     def __init__(self, temperature: float = 0.5, backward_temperature: float = 1.0) -> None:
         super().__init__(temperature)
+        self.draw_temperature = temperature
         self.backward_temperature = above_zero("backward_temperature", backward_temperature)
 
     def firing_probability(self, call: Call) -> Tensor:
         return torch.sigmoid(call.logits() / self.temperature)
 
-    def drawn(self, call: Call) -> tuple[Tensor, Tensor]:
-        logits = call.logits()
-        phi = logits.detach()
-        noise = logistic(phi) if call.stochastic else torch.zeros_like(phi)
-        bit = torch.where(phi.isnan(), phi, (phi / self.temperature + noise >= 0).to(phi.dtype))
-        return bit.to(call.z.dtype), torch.sigmoid(logits / self.backward_temperature).to(call.z.dtype)
+    def soft(self, logits: Tensor, noise: Tensor, bit: Tensor) -> Tensor:
+        return torch.sigmoid(logits / self.backward_temperature)
 
 
 class ReinMax(Relaxation):

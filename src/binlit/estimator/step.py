@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
@@ -73,7 +74,7 @@ class Step:
         self.estimator: Estimator = next(iter(estimators.values()), Estimator())
         self.draws: list[Draw] = []
         self.repeats: tuple[int, ...] = ()  # (K_last, ..., K_first): row index = k_last * (...) + k_first * B + b
-        self._norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+        self._net = net
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> Step:
@@ -83,8 +84,9 @@ class Step:
         for unit in self.units:
             unit.step = self
         if self.units and type(self.estimator).auxiliary_lanes is not Estimator.auxiliary_lanes:
-            for norm in self._norms:
-                self._handles += normalise_by_drawn_rows(norm, self)
+            for module in self._net.modules():
+                if isinstance(module, _BatchNorm):
+                    self._handles += normalise_by_drawn_rows(module, self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
@@ -194,11 +196,10 @@ def normalise_by_drawn_rows(norm: nn.Module, step: Step) -> list[RemovableHandle
             variance, mean = torch.var_mean(drawn.detach().float(), axes, correction=0)
         else:
             mean, variance = module.running_mean, module.running_var
-        scale = torch.rsqrt(variance + module.eps)
-        shape = [1, -1, *[1] * (drawn.ndim - 2)]
-        normalised = (others - mean.view(shape).to(others.dtype)) * scale.view(shape).to(others.dtype)
-        if module.affine:
-            normalised = normalised * module.weight.view(shape) + module.bias.view(shape)
+        weight, bias = (p if p is None else p.to(others.dtype) for p in (module.weight, module.bias))
+        normalised = F.batch_norm(
+            others, mean.to(others.dtype), variance.to(others.dtype), weight, bias, training=False, eps=module.eps
+        )
         return torch.cat([output, normalised.to(output.dtype)])
 
     return [norm.register_forward_pre_hook(split), norm.register_forward_hook(join)]

@@ -78,7 +78,7 @@ def measure(
         one.double()
         exact = exact_gradient(one, x, y)
         settle_down(estimator, Replicated(weights, 1, len(x)), surrogate, x, y, settle)
-        net = Replicated(weights, CHUNK, len(x)).binarize(prepared(estimator), surrogate, x)
+        net = Replicated(weights, CHUNK, len(x)).binarize(estimator, surrogate, x)
         net.double()
         estimator.eval()  # what is learned stays as it is from here on
         totals = [_Total(len(g)) for g in [torch.cat(exact[: len(net.sites)]), *exact]]
@@ -92,12 +92,6 @@ def measure(
                 total.add(values, g)
     all_of_them = [total.against(g, passes, seconds) for total, g in zip(totals, truth, strict=True)]
     return all_of_them[0], all_of_them[1:]
-
-
-def prepared(estimator: Estimator) -> Estimator:
-    """The estimator as it is: it has been prepared."""
-    estimator.learns = False
-    return estimator
 
 
 def _estimates(net: Replicated, x: Tensor, y: Tensor) -> tuple[list[Tensor], int]:
@@ -119,7 +113,6 @@ def settle_down(
     estimator: Estimator, net: Replicated, surrogate: str, x: Tensor, y: Tensor, steps: int, copies: int = 64
 ) -> None:
     """Lets moving averages and learned parts of the estimator follow a net whose weights are held fixed."""
-    prepared(estimator)
     net.binarize(estimator, surrogate, x).double().train()
     estimator.train()
     learned = list(estimator.parameters())

@@ -76,7 +76,8 @@ class Replicated(nn.Module):
     def binarize(self, estimator: Estimator, surrogate: str, example: Tensor) -> Replicated:
         """Makes all sites binary, drawn, with one estimator."""
         names = [f"sites.{i}" for i in range(len(self.sites))]
-        return binarize(self, names, estimator, sites=names, surrogate=surrogate, example=example)
+        rows = example.repeat(len(self.linears[0].weight), 1)  # every replica sees it
+        return binarize(self, names, estimator, sites=names, surrogate=surrogate, example=rows)
 
 
 def small_net(units: Sequence[int], inputs: int, seed: int) -> list[tuple[Tensor, Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from binlit.paths import RECORDS
 from binlit.results.family import family
 from binlit.results.record import write_whole
 
@@ -31,13 +33,15 @@ NOTES = (
 
 
 def write_study(records: Sequence[Record], out: Path) -> None:
-    """Prints the tables and writes table.md, table.csv, gradients.png and toys.png into `out`."""
+    """Prints the tables and writes records.jsonl, table.md, table.csv, gradients.png and toys.png into `out`."""
     from binlit.laboratory.picture import draw_figures, draw_toys
 
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / RECORDS, "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
     lines = [_line(record) for record in records if record["kind"] == "enumeration"]
     toys = [record for record in records if record["kind"] == "toy"]
     table = pd.DataFrame(lines)
-    page, written = ["# Gradient estimators against exact enumeration", ""], ["records.jsonl", "table.md"]
+    page, written = ["# Gradient estimators against exact enumeration", ""], [RECORDS, "table.md"]
     if lines:
         for net, steps in dict.fromkeys(zip(table["net"], table["steps"], strict=True)):
             part = table.loc[(table["net"] == net) & (table["steps"] == steps), :]
