@@ -15,9 +15,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 from binlit.binary import binarize
-from binlit.config import Config, ConfigError, chosen_layers
-from binlit.dataset import ImageData
-from binlit.task import Classification, ProgressBar
+from binlit.config import Config, ConfigError, chosen_layers, image_size
+from binlit.task import Learning, ProgressBar
 
 
 def build(node: dict[str, Any], without: tuple[str, ...] = ("name",), **extra: Any) -> Any:
@@ -42,7 +41,7 @@ def build(node: dict[str, Any], without: tuple[str, ...] = ("name",), **extra: A
         raise ConfigError(f"{node['_target_']}: {str(error).splitlines()[0]}") from error
 
 
-def build_data(cfg: Config) -> ImageData:
+def build_data(cfg: Config) -> pl.LightningDataModule:
     """The data module, nothing read yet."""
     return build(cfg["dataset"])
 
@@ -68,17 +67,18 @@ def build_net(cfg: Config) -> nn.Module:
         levels=binary["levels"],
         threshold=binary["threshold"],
         evaluation="sample" if binary["eval"] == "mean" else binary["eval"],
-        example=torch.zeros(1, 1, 28, 28),  # every dataset's images are of this size
+        share=binary.get("share", 1.0),
+        example=torch.zeros(1, 1, image_size(cfg), image_size(cfg)),
     )
 
 
-def build_task(cfg: Config) -> Classification:
+def build_task(cfg: Config) -> Learning:
     """The task around a net with weights that the seed decides."""
     torch.manual_seed(cfg["seed"])
     task = build(
         cfg["task"],
         net=build_net(cfg),
-        classes=cfg["dataset"]["classes"],
+        classes=cfg["dataset"].get("classes", cfg["dataset"].get("way")),
         anneal=build(cfg["anneal"]),
         optimizer=build(cfg["optimizer"]),
         scheduler=build(cfg["scheduler"]),

@@ -68,11 +68,13 @@ def train(cfg: Config, folder: Path, in_sweep: bool = False) -> dict[str, Any]:
     with shown_warnings():
         task = build_task(cfg)
     trainer = build_trainer(cfg, folder, quiet=in_sweep)
-    data.setup()
+    data.setup("fit")
     trainer.fit(task, datamodule=data, ckpt_path=starting_point(cfg, folder), weights_only=True)
     curve, best = task.history, best_checkpoint(trainer)
     trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
-    content = outcome(curve, trainer.callback_metrics, task.examples["test"], epoch_of(best) if best else None)
+    content = task.tested | outcome(
+        curve, trainer.callback_metrics, task.examples["test"], epoch_of(best) if best else None
+    )
     fill_hparams(trainer, cfg, content["metrics"])
     return content
 

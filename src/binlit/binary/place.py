@@ -58,6 +58,7 @@ def binarize(
     threshold: float = 0.0,
     evaluation: str = "auto",
     slope: float = 1.0,
+    share: float = 1.0,
     example: torch.Tensor | None = None,
     **estimator_options: Any,
 ) -> Net:
@@ -75,6 +76,8 @@ def binarize(
         surrogate: as in `BinaryActivation`; where not given `logistic` for estimators that need the logit of p (score
             functions, relaxations), else `hard_sigmoid`.
         slope: the slope to start from; `set_slope` changes it.
+        share: share of each site's channels that are binary (study A4's mixed nets: 0.5); the others go through the
+            activation that was there, and both are concatenated.
         example: a batch such as the net is trained on; estimators that learn a baseline size it by this.
         estimator_options: arguments of the estimator's class, such as `draws=8` for `rloo`.
 
@@ -94,7 +97,9 @@ def binarize(
     last, activations = output_layer(net), activation_sites(net)
     for name in names:
         number = candidates.index(name) + 1 if name in candidates else None
-        unit = BinaryActivation(rule, mode, surrogate, levels, threshold, evaluation, name, number)
+        rest = net.get_submodule(name) if share < 1 and name in activations else None
+        rest = getattr(rest, "rest", rest)  # placed once before
+        unit = BinaryActivation(rule, mode, surrogate, levels, threshold, evaluation, name, number, share, rest)
         unit.slope.fill_(slope)
         unit.train(net.training)
         _place(net, name, unit, replace=name in activations)
@@ -120,7 +125,8 @@ def site_shapes(net: nn.Module, example: torch.Tensor | None) -> dict[str, tuple
     shapes: dict[str, tuple[int, ...]] = {}
 
     def look(unit: Any, args: tuple[torch.Tensor, ...]) -> None:
-        shapes[unit.site] = tuple(args[0].shape[1:])
+        channels, *others = args[0].shape[1:]
+        shapes[unit.site] = (unit.binary_channels(channels) if unit.share < 1 else channels, *others)
 
     handles = [unit.register_forward_pre_hook(look) for unit in units]
     modes = [(module, module.training) for module in net.modules()]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from binlit.binary.surrogate import SURROGATES
 from binlit.estimator.base import Call, Estimator, levels_low
-from binlit.estimator.step import Step
+from binlit.estimator.step import Step, tile
 
 
 class BinaryActivation(nn.Module):
@@ -26,12 +26,14 @@ class BinaryActivation(nn.Module):
         evaluation: `sample`, `threshold`, or `auto` (sample when stochastic, threshold when deterministic).
         site: name by which errors, logs and records call the unit.
         number: which of the net's sites it is, from 1; None outside the list of sites.
+        share: of the channels (dimension 1) that are binary, in (0, 1]; the first round(share * C) of C, at least one.
+        rest: what the other channels go through, shape kept; None for the identity.
 
     Shape: (N, ...) -> (N, ...); in training (R * N, ...) where the estimator repeats the batch R times.
 
     Raises:
         ValueError: a name is not known, or the estimator needs the logit of p and the surrogate reaches 0 or 1, or it
-            needs chance and the mode is deterministic.
+            needs chance and the mode is deterministic; or share lies outside (0, 1].
     """
 
     slope: Tensor
@@ -46,8 +48,12 @@ class BinaryActivation(nn.Module):
         evaluation: str = "auto",
         site: str = "",
         number: int | None = None,
+        share: float = 1.0,
+        rest: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        if not 0 < share <= 1:
+            raise ValueError(f"share={share} is outside (0, 1]: it is the share of channels that are binary")
         _refuse_unknown("mode", mode, ["stochastic", "deterministic"])
         _refuse_unknown("surrogate", surrogate, list(SURROGATES))
         _refuse_unknown("evaluation", evaluation, ["auto", "sample", "threshold"])
@@ -58,6 +64,9 @@ class BinaryActivation(nn.Module):
         self.threshold = threshold
         self.evaluation = evaluation
         self.site, self.number = site, number
+        self.share = share
+        if share < 1:
+            self.rest = rest or nn.Identity()
         self.step: Step | None = None
         # A buffer, so that the slope in force is saved with the weights that were trained under it.
         self.register_buffer("slope", torch.ones(()))
@@ -83,13 +92,28 @@ class BinaryActivation(nn.Module):
         return shifted, shifted * self.slope.to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.share == 1:
+            return self.binarized(x)
+        count = self.binary_channels(x.shape[1])
+        bits = self.binarized(x[:, :count])
+        real = self.rest(x[:, count:])
+        return torch.cat([bits, tile(real, bits.shape[0] // real.shape[0]).to(bits.dtype)], dim=1)
+
+    def binary_channels(self, channels: int) -> int:
+        """How many of so many channels are binary."""
+        return max(1, round(self.share * channels))
+
+    def binarized(self, x: Tensor) -> Tensor:
+        """The bits of x, all of its channels."""
         shifted, z = self.pre_activation(x)
         stochastic = self.mode == "stochastic" if self.training else self.draws_in_evaluation
         call = Call(shifted, z, self.surrogate, self.low, stochastic, self.step, self.site, self.number)
         return self.estimator(call) if self.training else self.estimator.evaluate(call)
 
     def extra_repr(self) -> str:
-        return f"site={self.site!r}, mode={self.mode}, surrogate={type(self.surrogate).__name__}, low={self.low:g}"
+        return f"site={self.site!r}, mode={self.mode}, surrogate={type(self.surrogate).__name__}, low={self.low:g}" + (
+            f", share={self.share:g}" if self.share < 1 else ""
+        )
 
 
 def _refuse_unknown(name: str, value: str, known: list[str]) -> None:

@@ -15,9 +15,13 @@ from pydantic_core import ErrorDetails
 from binlit.config.schema import OPTIONS, RELAXATIONS, SCORE_FUNCTIONS, OwnOption, Run
 
 Config = dict[str, Any]
-FIXED_SITES = {"mnist_cnn": ["features.act1", "features.act2"]}
+FIXED_SITES = {
+    name: [f"features.act{i}" for i in range(1, count + 1)]
+    for name, count in {"mnist_cnn": 2, "conv4": 4, "omniglot_cnn": 4, "omniglot_cnn5": 5}.items()
+}
+NAMED_CLASSES = {"omniglot": {"background": 964, "all": 1623}}
+EPISODES, ENCODERS = ("omniglot_fewshot", "glyphs_fewshot"), ("conv4",)
 METRICS = ("val/loss", "val/acc", "train/loss", "train/acc")
-PIXELS = 28 * 28
 
 
 class ConfigError(ValueError):
@@ -32,6 +36,7 @@ def check(cfg: DictConfig | Config) -> Config:
     """
     if isinstance(cfg, DictConfig):
         cfg = resolved(cfg)
+    cfg = _count_classes(cfg)
     problems = _problems(Run, cfg, "")
     if not problems:  # what is wrong at the top often comes back in a group that repeats it
         for group, options in OPTIONS.items():
@@ -97,6 +102,33 @@ def resolved(cfg: DictConfig) -> Config:
         raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def image_size(cfg: Config) -> int:
+    """Side of the data set's images in pixels."""
+    return cfg["dataset"].get("image_size", 28)
+
+
+def _count_classes(cfg: Config) -> Config:
+    """The config with `dataset.classes=all` as a number, and whatever follows it.
+
+    Raises:
+        ConfigError: there is no such name.
+    """
+    data, model = cfg.get("dataset"), cfg.get("model")
+    if not isinstance(data, dict) or not isinstance(data.get("classes"), str):
+        return cfg
+    named, said = NAMED_CLASSES.get(str(data.get("name")), {}), data["classes"]
+    if named and said not in named:
+        near = nearest(said, named)
+        hint = f" (did you mean {near}?)" if near else ""
+        raise ConfigError(f"dataset.classes={said} is not allowed; choose {', '.join(named)}, or a number ≥ 2{hint}")
+    if said in named:
+        count = named[said] * len(data.get("rotations") or [0])
+        cfg = cfg | {"dataset": data | {"classes": count}}
+        if isinstance(model, dict) and model.get("classes") == said:
+            cfg["model"] = model | {"classes": count}
+    return cfg
 
 
 def _problems(schema: type[BaseModel], node: Config, group: str) -> list[str]:
@@ -177,7 +209,9 @@ def _contradictions(cfg: Config) -> Iterable[str]:
             f"binary.layer={layer} does not exist: model '{cfg['model']['name']}' has {len(sites)} sites; "
             f"choose {allowed}, a list of these, or {', '.join(words)}{hint}"
         )
-    if cfg["model"]["classes"] != cfg["dataset"]["classes"]:
+    if {"classes"} <= cfg["model"].keys() & cfg["dataset"].keys() and (
+        cfg["model"]["classes"] != cfg["dataset"]["classes"]
+    ):
         yield (
             f"model.classes={cfg['model']['classes']} does not fit dataset '{cfg['dataset']['name']}', which has "
             f"{cfg['dataset']['classes']} classes; leave model.classes out"
@@ -221,14 +255,41 @@ def _misfits(cfg: Config) -> Iterable[str]:
     fixed = FIXED_SITES.get(model["name"])
     if fixed and model["sites"] != fixed:
         yield f"model.sites={model['sites']} does not fit model '{model['name']}'; leave it at {fixed}"
-    if model["name"] == "mlp" and cfg["dataset"]["name"] in OPTIONS["dataset"] and model["inputs"] != PIXELS:
-        yield f"model.inputs={model['inputs']} does not fit dataset '{cfg['dataset']['name']}' of 28x28; write {PIXELS}"
+    data, side = cfg["dataset"], image_size(cfg)
+    if model["name"] == "mlp" and data["name"] in OPTIONS["dataset"] and model["inputs"] != side**2:
+        yield (
+            f"model.inputs={model['inputs']} does not fit dataset '{data['name']}' of {side}x{side}; write {side**2}"
+        )
+    if model["name"] == "mnist_cnn" and side != 28:
+        yield f"dataset.image_size={side} does not fit model 'mnist_cnn', which takes 28x28; write 28"
+    yield from _unfit_task(cfg["task"]["name"], data["name"], model["name"])
+    if cfg["task"]["name"] == "few_shot" and any(
+        str((node or {}).get("_target_")).endswith("GradientProbe") for node in cfg["callbacks"].values()
+    ):
+        yield "callbacks=probe measures the gradient of a classification loss; leave it out with task=few_shot"
+    if cfg["task"]["name"] == "few_shot" and chosen_layers(cfg) and cfg["estimator"]["name"] == "bitflip":
+        yield (
+            "estimator=bitflip is right for one example at a time, and the drawings of an episode share losses; choose "
+            "another score function, such as rloo or disarm"
+        )
     for name, node in cfg["callbacks"].items():
         monitor = (node or {}).get("monitor")
         if monitor is not None and monitor not in METRICS:
             near = nearest(monitor, METRICS)
             hint = f" (did you mean {near}?)" if near else ""
             yield f"callbacks.{name}.monitor={monitor} is not logged; choose {', '.join(METRICS)}{hint}"
+
+
+def _unfit_task(task: str, data: str, model: str) -> Iterable[str]:
+    """Episodes, an encoder and few-shot learning go together; so do labelled images, a classifier and its task."""
+    known = data in OPTIONS["dataset"], model in OPTIONS["model"], task in OPTIONS["task"]
+    few = task == "few_shot"
+    if known[0] and known[2] and (data in EPISODES) != few:
+        wanted = " or ".join(EPISODES) if few else "omniglot or glyphs"
+        yield f"dataset={data} does not fit task={task}; choose dataset={wanted}, or see +experiment=omniglot_fewshot"
+    if known[1] and known[2] and (model in ENCODERS) != few:
+        wanted = " or ".join(ENCODERS) if few else "omniglot_cnn"
+        yield f"model={model} does not fit task={task}; choose model={wanted}"
 
 
 def _floats(node: Any, path: str = "") -> Iterable[tuple[str, float]]:

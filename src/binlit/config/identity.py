@@ -33,6 +33,7 @@ def row_of(cfg: Config) -> dict[str, Any]:
         "mode": cfg["binary"]["mode"],
         "estimator": cfg["estimator"]["name"],
         "anneal": cfg["anneal"]["name"],
+        **({"share": cfg["binary"]["share"]} if cfg["binary"].get("share", 1) < 1 else {}),
         **cfg["row"],
     }
 
@@ -46,6 +47,8 @@ def decisive(cfg: Config) -> Config:
     for group, keys in WITHOUT_EFFECT_IN.items():
         cfg[group] = {key: value for key, value in cfg[group].items() if key not in keys}
     cfg["binary"]["layer"] = chosen_layers(cfg)
+    if cfg["binary"].get("share") == 1:  # as it was before shares were there
+        del cfg["binary"]["share"]
     if not cfg["binary"]["layer"]:
         cfg["binary"], cfg["estimator"], cfg["anneal"] = NONE, NONE, NONE
     return cfg
@@ -70,6 +73,7 @@ def run_folder(cfg: Config) -> str:
     """Name of the run's folder, such as `layer-2_stochastic_st_seed-0_5f0c9a1e` (no `=`: Hydra reads it back)."""
     row = row_of(cfg)
     parts = [f"layer-{row['layer']}"]
+    parts += [f"share-{row['share']}"] if "share" in row else []
     if row["layer"] != NONE:
         parts += [row["mode"], row["estimator"]] + ([row["anneal"]] if row["anneal"] != NONE else [])
     parts += [f"seed-{cfg['seed']}", fingerprint(cfg)[:8]]

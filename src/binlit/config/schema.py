@@ -15,6 +15,9 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Activation = Literal["hard_sigmoid", "hard_tanh", "relu"]
 RepeatAt = Literal["site", "input"]
+Way = Annotated[int, Field(ge=2)]
+Ink = Literal["light", "dark"]
+Rotations = Annotated[list[Literal[0, 90, 180, 270]], Field(min_length=1)]
 Limit = Count | Annotated[float, Field(gt=0, le=1)] | None  # batches, or a share of them
 
 
@@ -50,13 +53,70 @@ class Digits(Dataset):
     validation: Annotated[int, Field(ge=1, le=1000)]
 
 
+class CharacterData(Dataset):
+    image_size: Annotated[int, Field(ge=16)]
+    rotations: Rotations
+    validation: Count
+    test: Count
+    ink: Ink
+
+
+class Omniglot(CharacterData):
+    data_dir: str
+    download: bool
+
+
+class Glyphs(CharacterData):
+    drawings_each: Annotated[int, Field(ge=3)]
+    glyph_seed: Annotated[int, Field(ge=0)]
+
+
+class EpisodeData(Option):
+    image_size: Annotated[int, Field(ge=16)]
+    rotations: Rotations
+    ink: Ink
+    train_way: Way
+    train_shot: Count
+    train_query: Count
+    way: Way
+    shot: Count
+    query: Count
+    also: list[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+    episodes: Count
+    batch_size: Count
+    val_episodes: Count
+    test_episodes: Count
+    eval_batch_size: Count
+    seed: Annotated[int, Field(ge=0)]
+
+
+class OmniglotEpisodes(EpisodeData):
+    data_dir: str
+    download: bool
+    split: Literal["background", "vinyals"]
+
+
+class GlyphEpisodes(EpisodeData):
+    characters: Annotated[int, Field(ge=4)]
+    evaluation: Annotated[int, Field(ge=2)]
+    drawings_each: Annotated[int, Field(ge=2)]
+    glyph_seed: Annotated[int, Field(ge=0)]
+
+
 # -- model -------------------------------------------------------------------------------------------------------------
-class Model(Option):
+class Encoder(Option):
     """`sites` are the names of the modules at which the net can be binary, in order: what `binary.layer` counts."""
 
-    classes: Annotated[int, Field(ge=2)]
     activation: Activation
     sites: list[str]
+
+
+class Model(Encoder):
+    classes: Annotated[int, Field(ge=2)]
+
+
+class SizedModel(Model):
+    image_size: Annotated[int, Field(ge=16)]
 
 
 class Mlp(Model):
@@ -81,6 +141,7 @@ class Binary(BaseModel):
     surrogate: Literal["hard_sigmoid", "hard_tanh", "logistic"]
     levels: Literal["01", "pm1"]
     threshold: float
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of a site's channels; records from before it was there lack it
     eval: Literal["auto", "sample", "threshold", "mean"]
     eval_draws: Count
 
@@ -227,6 +288,12 @@ class Task(Option):
     channels_last: bool
 
 
+class FewShot(Task):
+    head: Literal["matching", "prototypical"]
+    distance: Literal["squared_l2", "cosine"]
+    floor: Annotated[float, Field(gt=0, lt=1)] | None
+
+
 class Optimizer(Option):
     partial: Literal[True] = Field(alias="_partial_")
     lr: Positive
@@ -309,8 +376,22 @@ class Run(BaseModel):
 
 
 OPTIONS: dict[str, dict[str, type[Option]]] = {
-    "dataset": {"mnist": IdxDataset, "fashion_mnist": IdxDataset, "digits": Digits},
-    "model": {"mnist_cnn": Model, "mlp": Mlp},
+    "dataset": {
+        "mnist": IdxDataset,
+        "fashion_mnist": IdxDataset,
+        "digits": Digits,
+        "omniglot": Omniglot,
+        "glyphs": Glyphs,
+        "omniglot_fewshot": OmniglotEpisodes,
+        "glyphs_fewshot": GlyphEpisodes,
+    },
+    "model": {
+        "mnist_cnn": Model,
+        "mlp": Mlp,
+        "conv4": Encoder,
+        "omniglot_cnn": SizedModel,
+        "omniglot_cnn5": SizedModel,
+    },
     "estimator": {
         "st": Estimator,
         "st_identity": Estimator,
@@ -346,7 +427,7 @@ OPTIONS: dict[str, dict[str, type[Option]]] = {
         "cosine": Cosine,
         "step": Step,
     },
-    "task": {"classification": Task},
+    "task": {"classification": Task, "few_shot": FewShot},
     "optimizer": {"sgd": Sgd, "adam": Adam, "adamw": Adam},
     "scheduler": {"none": Option, "cosine": CosineLr, "step": StepLr, "exponential": ExponentialLr},
     "trainer": {"default": Trainer},

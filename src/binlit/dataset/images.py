@@ -68,7 +68,7 @@ def generator(*key: int) -> torch.Generator:
 
 
 class ImageData(pl.LightningDataModule):
-    """Base of the image data sets; subclasses define `load`, and `mean` and `std` in units of [0, 1] pixels.
+    """Base of the image data sets; subclasses define `load` (or `split`), and `mean` and `std` of pixels in [0, 1].
 
     Args:
         batch_size, eval_batch_size: examples a batch in training; in validation and testing.
@@ -94,15 +94,25 @@ class ImageData(pl.LightningDataModule):
         """
         raise NotImplementedError
 
-    def setup(self, stage: str | None = None) -> None:
-        if self.parts:
-            return
+    def split(self) -> dict[str, Images]:
+        """The parts `train`, `val` and `test`; here validation images are split off the training part at random.
+
+        Raises:
+            DataError: the data is missing or damaged, or too small for the split.
+        """
         pool, test = self.load()
         if self.validation >= len(pool):
             raise DataError(f"dataset.validation={self.validation} leaves nothing to train on: {len(pool)} images")
         order = torch.randperm(len(pool), generator=generator(self.seed))
         held_out, kept = order[: self.validation], order[self.validation :]
-        self.parts = {"train": Images(*pool[kept]), "val": Images(*pool[held_out]), "test": test}
+        return {"train": Images(*pool[kept]), "val": Images(*pool[held_out]), "test": test}
+
+    def setup(self, stage: str | None = None) -> None:
+        self.parts = self.parts or self.split()
+
+    def example_images(self, count: int) -> Tensor:
+        """The first `count` validation images, normalised; read after `setup`."""
+        return self.normalise(self.parts["val"].images[:count])
 
     def _loader(self, part: str, batch_size: int, seed: int | None) -> DataLoader[tuple[Tensor, Tensor]]:
         data = self.parts[part]
@@ -111,7 +121,7 @@ class ImageData(pl.LightningDataModule):
             data,
             sampler=EpochBatches(len(data), batch_size, seed),
             batch_size=None,
-            collate_fn=_as_is,
+            collate_fn=as_is,
             generator=torch.Generator(),
         )
 
@@ -133,5 +143,6 @@ class ImageData(pl.LightningDataModule):
         return images.float().sub_(255 * self.mean).mul_(1 / (255 * self.std))
 
 
-def _as_is(batch: Any) -> Any:
+def as_is(batch: Any) -> Any:
+    """For a loader whose data set gives whole batches."""
     return batch

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 from typing import ClassVar
-from urllib.error import URLError
 
 from binlit.dataset.errors import DataError
+from binlit.dataset.fetch import fetched, roots
 from binlit.dataset.idx import holds, read_labelled
 from binlit.dataset.images import ImageData, Images
 
@@ -40,8 +39,9 @@ class Mnist(ImageData):
 
     def places(self) -> list[Path]:
         """Folders that may hold the files, in the order in which they are looked at."""
-        roots = dict.fromkeys([self.data_dir.absolute(), Path("data").absolute()])
-        return [root / self.folder / "raw" for root in roots] + [Path(place) for place in self.system_folders]
+        return [root / self.folder / "raw" for root in roots(self.data_dir)] + [
+            Path(place) for place in self.system_folders
+        ]
 
     def load(self) -> tuple[Images, Images]:
         place = next((place for place in self.places() if holds(place)), None)
@@ -51,15 +51,10 @@ class Mnist(ImageData):
         return train, test
 
     def _downloaded(self) -> Path:
-        root = Path("data").absolute()
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            with (root / f".{self.folder}.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # jobs side by side: one downloads, the others wait and find it done
-                if not holds(root / self.folder / "raw"):
-                    self._fetch(root)
-        except (URLError, OSError, RuntimeError) as error:
-            self._missing(f"the download failed ({str(error).splitlines()[0]})")
+            root = fetched(self.folder, lambda root: holds(root / self.folder / "raw"), self._fetch)
+        except (OSError, RuntimeError) as error:
+            return self._missing(f"the download failed ({str(error).splitlines()[0]})")
         return root / self.folder / "raw"
 
     def _fetch(self, root: Path) -> None:

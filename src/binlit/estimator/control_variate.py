@@ -44,6 +44,14 @@ class ControlVariate(Estimator):
         return step.repeats[0] - 1 if step.repeats else 0
 
 
+def total_of(step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
+    """What to sum up so that its gradient at an example's units is that of its own (weighted) reward.
+
+    Where examples share losses, their rewards hold the same loss several times: the losses hold it once.
+    """
+    return rewards if step.weights is None else losses
+
+
 class MuProp(ControlVariate):
     """`muprop`: the score function around the first-order expansion of f at the mean-field net.
 
@@ -74,10 +82,10 @@ class MuProp(ControlVariate):
             return losses.mean()
         total = losses[0].mean()
         means = [drawn.kept["mean"] for drawn in step.draws]
-        slopes = torch.autograd.grad(rewards[1].sum(), means, retain_graph=True)
+        slopes = torch.autograd.grad(total_of(step, losses, rewards)[1].sum(), means, retain_graph=True)
         for drawn, mean, slope in zip(step.draws, means, slopes, strict=True):
             linear = (slope * (drawn.kept["bits"] - mean.detach())).flatten(1).sum(1)
-            signal = rewards[0].detach() - rewards[1].detach() - linear
+            signal = step.weighted(rewards[0].detach() - rewards[1].detach()) - linear
             total = add_gradient(total, (signal * drawn.score).mean())
             total = add_gradient(total, (slope * drawn.kept["p"]).flatten(1).sum(1).mean())
         return total
@@ -145,7 +153,9 @@ class Rebar(ControlVariate):
         tune = bool(self.tune_every) and int(self.steps) % self.tune_every == 0 and self.training
         variance = losses.new_zeros(())
         for lane, drawn in enumerate(step.draws, start=1):
-            estimate = self.estimate(drawn, rewards[0].detach(), rewards[lane], tune)  # (N, ...): the gradient at phi
+            shared = total_of(step, losses, rewards)[lane].sum()
+            f, relaxed = step.weighted(rewards[0].detach()), step.weighted(rewards[lane])
+            estimate = self.estimate(drawn, f, relaxed, shared, tune)  # (N, ...): the gradient at phi
             total = add_gradient(total, weighed(estimate.detach()[None], drawn.kept["phi"]).mean())
             variance = variance + estimate.flatten(1).square().sum(1).mean()
         if tune:
@@ -158,17 +168,19 @@ class Rebar(ControlVariate):
             self.steps += 1
         return total
 
-    def estimate(self, drawn: Draw, f: Tensor, relaxed: Tensor, tune: bool) -> Tensor:
+    def estimate(self, drawn: Draw, f: Tensor, relaxed: Tensor, total: Tensor, tune: bool) -> Tensor:
         """The estimate of df/dphi, shape of phi; with `tune`, differentiable in the learned parameters.
 
         Args:
             drawn: the site's record.
             f: reward of the drawn lane, (N,).
             relaxed: reward of the lane in which this site is the first that is relaxed, (N,), with its graph.
+            total: scalar whose gradient at an example's relaxed bits is that of the example's `relaxed`.
+            tune: whether the estimate is to be differentiated.
         """
         kept = drawn.kept
         bits, phi, z = kept["bits"], kept["phi"].detach(), kept["z"]
-        (slope,) = torch.autograd.grad(relaxed.sum(), kept["relaxed"], retain_graph=True, create_graph=tune)
+        (slope,) = torch.autograd.grad(total, kept["relaxed"], retain_graph=True, create_graph=tune)
         y, temperature = kept["relaxed"], self.log_temperature.exp().to(phi.dtype)
         if not tune:
             y, relaxed, temperature = y.detach(), relaxed.detach(), temperature.detach()

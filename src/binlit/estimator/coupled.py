@@ -163,6 +163,8 @@ class BitFlip(Coupled):
     Source: Kunes et al. 2022 (2208.06124), bitflip-1.
     """
 
+    shares_losses = False  # a lane's other examples are flipped too, and not as p would draw them
+
     def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
         flat = logits.flatten(1)
         rows, units = flat.shape

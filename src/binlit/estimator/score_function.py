@@ -84,7 +84,7 @@ class ScoreFunction(Estimator):
     def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
         total, rewards = expected(step, losses), rewards.detach()
         for number, drawn in reversed(list(enumerate(step.draws))):
-            laid = self.advantage(drawn, rewards) * drawn.score
+            laid = step.weighted(self.advantage(drawn, rewards)) * drawn.score
             for earlier in step.draws[:number]:
                 laid = laid if earlier.weights is None else laid * earlier.weights  # dimensions in front are later ones
             total = add_gradient(total, laid.mean())

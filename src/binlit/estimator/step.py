@@ -74,6 +74,7 @@ class Step:
         self.estimator: Estimator = next(iter(estimators.values()), Estimator())
         self.draws: list[Draw] = []
         self.repeats: tuple[int, ...] = ()  # (K_last, ..., K_first): row index = k_last * (...) + k_first * B + b
+        self.weights: Tensor | None = None  # see `loss`
         self._net = net
         self._handles: list[RemovableHandle] = []
 
@@ -112,6 +113,10 @@ class Step:
         lanes = math.prod(self.repeats)
         return rows[: rows.shape[0] // lanes * (lanes - self.estimator.auxiliary_lanes(self))]
 
+    def weighted(self, rewards: Tensor) -> Tensor:
+        """Rewards or signals (..., B) as they count in the sum of the losses (see `weights` of `loss`)."""
+        return rewards if self.weights is None else rewards * self.weights.to(rewards.dtype)
+
     def branch(self, count: int) -> None:
         """Called by an estimator that turns N rows into count * N, the new index outermost."""
         self.repeats = (count, *self.repeats)
@@ -139,16 +144,20 @@ class Step:
         """Keeps what a site drew (see `Draw`); call it after `branch` or `add_lanes`."""
         self.draws.append(Draw(site, score, self.repeats, branched, weights, kept or {}))
 
-    def loss(self, losses: Tensor, rewards: Tensor | None = None) -> Tensor:
+    def loss(self, losses: Tensor, rewards: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
         """The scalar to back-propagate.
 
         Args:
             losses: loss of each example, shape (R * B,), not yet averaged. Its mean trains the layers that gradients
                 reach through the graph.
             rewards: what each example's bits are held responsible for, shape (R * B,); the losses where not given.
+            weights: where examples share losses (the queries of an episode share its support): shape (B,).
+                `rewards[b]` is then the mean of the losses that example b has a part in, and weights[b] * rewards[b]
+                what in the sum of `losses` depends on its bits.
 
         Raises:
-            StepError: the losses do not match the repeats, or a score function has nothing recorded.
+            StepError: the losses do not match the repeats, or a score function has nothing recorded; or losses are
+                shared and the estimator cannot tell what each example has to do with them.
         """
         if losses.ndim != 1 or losses.numel() % math.prod(self.repeats):
             raise StepError(
@@ -158,6 +167,11 @@ class Step:
         if self.estimator.score_function and self.units and not self.draws:
             names = ", ".join(unit.site for unit in self.units)
             raise StepError(f"no binary site was reached in this step ({names}): call the net inside the step")
+        if weights is not None and not self.estimator.shares_losses:
+            raise StepError(
+                f"'{type(self.estimator).__name__}' draws its lanes in a way that is right for one example at a time, "
+                "and here examples share losses; use another score function, such as 'rloo' or 'disarm'"
+            )
         rewards = losses if rewards is None else rewards
         batch = losses.numel() // math.prod(self.repeats)
         if rewards.shape != losses.shape or any(draw.score.shape[-1] != batch for draw in self.draws):
@@ -166,6 +180,7 @@ class Step:
                 f"losses {tuple(losses.shape)} and rewards {tuple(rewards.shape)} must both hold one value for each of "
                 f"the {drawn} examples drawn for, times {math.prod(self.repeats)} repeats"
             )
+        self.weights = weights
         return self.estimator.loss(self, losses.view(*self.repeats, -1), rewards.view(*self.repeats, -1))
 
 

@@ -17,10 +17,11 @@ def passes_of(record: Record) -> int:
     import torch
 
     from binlit.build import build_net
+    from binlit.config import image_size
     from binlit.estimator import Step
 
     net = build_net(portable(record["config"])).train()
-    x = torch.zeros(2, 1, 28, 28)
+    x = torch.zeros(2, 1, image_size(record["config"]), image_size(record["config"]))
     with torch.no_grad(), Step(net) as step:
         return len(net(step.inputs(x))) // len(x)
 

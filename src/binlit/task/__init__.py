@@ -1,8 +1,10 @@
 """What is learned: the LightningModules, and what they show while they train."""
 
 from binlit.task.classification import Classification
+from binlit.task.few_shot import FewShot
+from binlit.task.learning import Learning
 from binlit.task.monitor import SiteMonitor
 from binlit.task.probe import GradientProbe
 from binlit.task.progress import ProgressBar
 
-__all__ = ["Classification", "GradientProbe", "ProgressBar", "SiteMonitor"]
+__all__ = ["Classification", "FewShot", "GradientProbe", "Learning", "ProgressBar", "SiteMonitor"]

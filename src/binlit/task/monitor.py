@@ -40,7 +40,7 @@ class SiteMonitor(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        self._batch = data.normalise(data.parts["val"].images[: self.examples]).to(pl_module.device)
+        self._batch = data.example_images(self.examples).to(pl_module.device)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

@@ -1,0 +1,121 @@
+"""Characters drawn by a program, for tests, demonstrations and machines with no data.
+
+A class is a stroke program: a few curves through points of a coarse grid. A drawing is the program carried out once by
+an unsteady hand: the points wander, the whole is turned, slanted, stretched and moved, the pen is thick or thin. These
+are no letters of any script, and results on them say nothing about Omniglot.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from binlit.dataset.drawings import Drawings
+from binlit.dataset.images import generator
+
+STROKES, POINTS, STEPS = 4, 4, 40  # strokes at most; control points and rendered points of each
+HELD_OUT = 0.15  # share of the background characters
+
+
+def draw_glyphs(characters: int, each: int = 20, size: int = 28, seed: int = 0, evaluation: int = 0) -> Drawings:
+    """`characters` background characters and `evaluation` more, each drawn `each` times, size x size.
+
+    The same seed gives the same characters, whatever their number.
+    """
+    images = torch.cat([_drawings(index, each, size, seed) for index in range(characters + evaluation)])
+    images = images.view(-1, each, size, size)
+    held_out = torch.arange(characters - round(HELD_OUT * characters), characters)
+    return Drawings(images, characters, held_out)
+
+
+def _drawings(index: int, each: int, size: int, seed: int) -> Tensor:
+    """The drawings of one character, (each, S, S) uint8, ink 0 on paper 255."""
+    chance = generator(seed, index)
+    paths = carried_out(stroke_program(chance), each, chance)  # (each, strokes, STEPS, 2)
+    thickness = (0.028 + 0.014 * torch.rand(each, 1, 1, generator=chance))[..., None]
+    return rendered(paths, thickness, size)
+
+
+def stroke_program(chance: torch.Generator) -> Tensor:
+    """Control points of 1 to 4 strokes, (strokes, POINTS, 2), in the unit square, y downwards.
+
+    Strokes are lines, arcs and hooks. All but the first mostly start on a point of an earlier stroke, as those of
+    letters do.
+    """
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=chance)
+
+    strokes: list[Tensor] = []
+    for number in range(1 + int(torch.multinomial(torch.tensor([0.2, 0.4, 0.3, 0.1]), 1, generator=chance))):
+        start = 0.15 + 0.7 * uniform(2)
+        if number and float(uniform(1)) < 0.75:
+            earlier = strokes[int(uniform(1) * number)]
+            start = earlier[int(uniform(1) * POINTS)]
+        end = 0.12 + 0.76 * uniform(2)
+        while float((end - start).norm()) < 0.35:
+            end = 0.12 + 0.76 * uniform(2)
+        along = torch.linspace(0, 1, POINTS)[:, None]
+        line = start + along * (end - start)
+        across = torch.stack([-(end - start)[1], (end - start)[0]])
+        kind = float(uniform(1))
+        bow = torch.zeros(POINTS, 1)
+        if kind > 0.35:  # an arc
+            bow = (float(uniform(1)) - 0.5) * 1.6 * torch.sin(math.pi * along)
+        if kind > 0.8:  # a wave or a hook
+            bow = (float(uniform(1)) - 0.5) * 1.4 * torch.sin(2 * math.pi * along + 0.5)
+        strokes.append((line + bow * across).clamp(0.06, 0.94))
+    return torch.stack(strokes)
+
+
+def carried_out(program: Tensor, each: int, chance: torch.Generator) -> Tensor:
+    """The program drawn `each` times: (strokes, POINTS, 2) -> (each, strokes, STEPS, 2), in the unit square."""
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=chance)
+
+    strokes = program.shape[0]
+    points = program + 0.022 * normal(each, strokes, POINTS, 2) + 0.012 * normal(each, strokes, 1, 2)
+    angle, slant = 0.10 * normal(each), 0.10 * normal(each)
+    stretch = torch.exp(0.08 * normal(each, 2))
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).view(each, 2, 2)
+    shear = torch.eye(2).repeat(each, 1, 1)
+    shear[:, 0, 1] = slant
+    change = turn @ shear * stretch[:, None]
+    moved = 0.5 + torch.einsum("eij,eskj->eski", change, points - 0.5) + 0.03 * normal(each, 1, 1, 2)
+    return torch.einsum("tk,eskj->estj", _catmull_rom(), moved)
+
+
+def _catmull_rom() -> Tensor:
+    """(STEPS, POINTS): weights of the control points along a Catmull-Rom curve through all of them."""
+    weights = torch.zeros(STEPS, POINTS)
+    for step in range(STEPS):
+        at = step / (STEPS - 1) * (POINTS - 1)
+        left = min(int(at), POINTS - 2)
+        t = at - left
+        blend = [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3]
+        for offset, value in zip(range(-1, 3), blend, strict=True):
+            weights[step, min(max(left + offset, 0), POINTS - 1)] += value / 2
+    return weights
+
+
+def rendered(paths: Tensor, thickness: Tensor, size: int) -> Tensor:
+    """Paths (N, strokes, STEPS, 2) drawn with a round pen of the given radius (N, 1, 1, 1): (N, S, S) uint8.
+
+    A pixel is as dark as its distance from the nearest segment says, over a pixel's width.
+    """
+    middle = (torch.arange(size) + 0.5) / size
+    pixels = torch.stack(torch.meshgrid(middle, middle, indexing="xy"), dim=-1).view(-1, 2)  # (S * S, 2) as (x, y)
+    start, end = paths[:, :, :-1].flatten(1, 2), paths[:, :, 1:].flatten(1, 2)  # (N, segments, 2)
+    along = end - start
+    length = along.square().sum(-1).clamp_min(1e-12)
+    # the foot of the perpendicular, as a share of the segment: (N, pixels, segments)
+    share = (pixels @ along.mT - (start * along).sum(-1)[:, None]) / length[:, None]
+    share = share.clamp(0, 1)
+    dx = start[:, None, :, 0] + share * along[:, None, :, 0] - pixels[:, None, 0]
+    dy = start[:, None, :, 1] + share * along[:, None, :, 1] - pixels[:, None, 1]
+    distance = (dx.square() + dy.square()).amin(2).sqrt().view(-1, size, size)
+    ink = ((thickness[..., 0] - distance) * size + 0.5).clamp(0, 1)
+    return (255 * (1 - ink)).round().to(torch.uint8)

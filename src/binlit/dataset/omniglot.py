@@ -1,0 +1,219 @@
+"""Omniglot (Lake, Salakhutdinov, Tenenbaum 2015): 1,623 characters of 50 alphabets, each drawn by 20 people.
+
+Read from torchvision's zips or from extracted folders, decoded once into bits, and kept as one file in a cache outside
+the data folder, which is only ever read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from binlit.dataset.drawings import Drawings, resized
+from binlit.dataset.errors import DataError
+from binlit.dataset.fetch import alone, fetched, roots
+from binlit.paths import cache_dir
+
+SIDE, EACH = 105, 20
+FOLDER = "omniglot-py"
+# Characters of each alphabet, in the order of the files. What is missing can so be named.
+ALPHABETS: dict[str, dict[str, int]] = {
+    "images_background": {
+        "Alphabet_of_the_Magi": 20, "Anglo-Saxon_Futhorc": 29, "Arcadian": 26, "Armenian": 41,
+        "Asomtavruli_(Georgian)": 40, "Balinese": 24, "Bengali": 46, "Blackfoot_(Canadian_Aboriginal_Syllabics)": 14,
+        "Braille": 26, "Burmese_(Myanmar)": 34, "Cyrillic": 33, "Early_Aramaic": 22, "Futurama": 26, "Grantha": 43,
+        "Greek": 24, "Gujarati": 48, "Hebrew": 22, "Inuktitut_(Canadian_Aboriginal_Syllabics)": 16,
+        "Japanese_(hiragana)": 52, "Japanese_(katakana)": 47, "Korean": 40, "Latin": 26, "Malay_(Jawi_-_Arabic)": 40,
+        "Mkhedruli_(Georgian)": 41, "N_Ko": 33, "Ojibwe_(Canadian_Aboriginal_Syllabics)": 14, "Sanskrit": 42,
+        "Syriac_(Estrangelo)": 23, "Tagalog": 17, "Tifinagh": 55,
+    },
+    "images_evaluation": {
+        "Angelic": 20, "Atemayar_Qelisayer": 26, "Atlantean": 26, "Aurek-Besh": 26, "Avesta": 26, "Ge_ez": 26,
+        "Glagolitic": 45, "Gurmukhi": 45, "Kannada": 41, "Keble": 26, "Malayalam": 47, "Manipuri": 40, "Mongolian": 30,
+        "Old_Church_Slavonic_(Cyrillic)": 45, "Oriya": 46, "Sylheti": 28, "Syriac_(Serto)": 23, "Tengwar": 25,
+        "Tibetan": 42, "ULOG": 26,
+    },
+}  # fmt: skip
+# The 172 validation characters of the split that goes by Vinyals' name (data/omniglot/splits/vinyals/val.txt of
+# Snell et al. 2017's repository, jakesnell/prototypical-networks): five whole alphabets of the background set.
+VALIDATION = ("Armenian", "Bengali", "Early_Aramaic", "Hebrew", "Mkhedruli_(Georgian)")
+VINYALS_TRAINING = 1200  # Vinyals et al. 2016 (1606.04080), section 4.1.1: characters for training; 423 for testing
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the images of one part are: a zip, or a folder of the same inner layout."""
+
+    part: str
+    path: Path
+
+    def stamp(self) -> str:
+        """Changes when the files do: names, sizes and times."""
+        files = [self.path] if self.path.is_file() else sorted(self.path.glob("*/*/*.png"))
+        lines = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def images(self) -> Iterator[tuple[str, bytes]]:
+        """(alphabet/character/file, PNG) of every image, sorted by name.
+
+        Raises:
+            DataError: the zip is damaged; the message names it, and the image where it is one.
+        """
+        if self.path.is_dir():
+            for file in sorted(self.path.glob("*/*/*.png")):
+                yield "/".join(file.parts[-3:]), file.read_bytes()
+            return
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                for name in sorted(name for name in archive.namelist() if name.endswith(".png")):
+                    try:
+                        yield "/".join(name.split("/")[-3:]), archive.read(name)
+                    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as error:
+                        raise DataError(f"{self.path}: {name} is damaged ({error}); fetch the zip again") from error
+        except zipfile.BadZipFile as error:
+            raise DataError(f"{self.path} is no zip file, or is cut off ({error}); fetch it again") from error
+
+
+def load_omniglot(data_dir: Path, download: bool, image_size: int, split: str = "background") -> Drawings:
+    """All 1,623 characters, resized.
+
+    Args:
+        data_dir: looked in first, for omniglot-py/ with the zips or the folders; never written to.
+        download: let torchvision download into ./data where neither place has them.
+        image_size: side of the images in pixels; 105 as drawn.
+        split: `background` (964 characters for training, 659 for evaluation, as the authors divide it) or `vinyals`
+            (1,200 and 423, in the order of the files).
+
+    Raises:
+        DataError: files are missing or damaged; the message names them.
+    """
+    bits = decoded([source(part, data_dir, download) for part in ALPHABETS])
+    chunks = [resized(255 * part, image_size) for part in bits.flatten(0, 1).split(4096)]
+    images = torch.cat(chunks).view(-1, EACH, image_size, image_size)
+    names = [alphabet for part in ALPHABETS.values() for alphabet, count in part.items() for _ in range(count)]
+    held_out = torch.tensor([i for i, name in enumerate(names) if name in VALIDATION], dtype=torch.long)
+    counts = {"background": sum(ALPHABETS["images_background"].values()), "vinyals": VINYALS_TRAINING}
+    return Drawings(images, counts[split], held_out)
+
+
+def source(part: str, data_dir: Path, download: bool) -> Source:
+    """The part's folder or zip, fetched where it is nowhere and may be.
+
+    Raises:
+        DataError: it is nowhere.
+    """
+
+    def found(root: Path) -> Source | None:
+        for path in (root / FOLDER / part, root / part, root / FOLDER / f"{part}.zip", root / f"{part}.zip"):
+            if path.exists():
+                return Source(part, path)
+        return None
+
+    def fetch(root: Path) -> None:
+        from torchvision.datasets import Omniglot
+
+        Omniglot(str(root), background=part == "images_background", download=True)
+
+    for root in roots(data_dir):
+        if there := found(root):
+            return there
+    why = "dataset.download is false"
+    if download:
+        try:
+            if there := found(fetched(FOLDER, found, fetch)):
+                return there
+        except (OSError, RuntimeError) as error:
+            why = f"the download failed ({str(error).splitlines()[0]})"
+    looked = ", ".join(str(root / FOLDER) for root in roots(data_dir))
+    raise DataError(
+        f"no {part}.zip and no folder {part} in {looked}, and {why}. Put them there, or set BINLIT_DATA_DIR to a "
+        "folder that holds omniglot-py; dataset=glyphs draws characters of its own, without any file"
+    )
+
+
+def decoded(sources: list[Source]) -> Tensor:
+    """Paper as 1 and ink as 0, (1623, 20, 105, 105) uint8: from the cache, or decoded and put there.
+
+    Raises:
+        DataError: images are missing or damaged; the message names them.
+    """
+    stamp = hashlib.sha256(" ".join(source.stamp() for source in sources).encode()).hexdigest()[:16]
+    cached = cache_dir() / f"omniglot-{stamp}.npy"
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # a cache that cannot be written is done without
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone(cached.with_suffix(".lock")))  # jobs side by side: one decodes
+        packed = _read_cache(cached)
+        if packed is None:
+            packed = np.concatenate([decode(source) for source in sources])
+            with contextlib.suppress(OSError):
+                temporary = cached.with_name(f".{cached.name}.{os.getpid()}.npy")
+                np.save(temporary, packed)
+                temporary.replace(cached)
+    bits = np.unpackbits(packed, axis=2, count=SIDE * SIDE)
+    return torch.from_numpy(bits).view(-1, EACH, SIDE, SIDE)
+
+
+def _read_cache(path: Path) -> np.ndarray | None:
+    """The packed bits, or None where the file is missing or damaged."""
+    shape = (sum(sum(part.values()) for part in ALPHABETS.values()), EACH, -(-SIDE * SIDE // 8))
+    try:
+        packed = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return packed if packed.shape == shape and packed.dtype == np.uint8 else None
+
+
+def decode(source: Source) -> np.ndarray:
+    """The part's images as packed bits, (characters, 20, 1379) uint8, in the order of `ALPHABETS`; shows its progress.
+
+    Raises:
+        DataError: an image is damaged, missing or one too many; the first few are named.
+    """
+    from rich.progress import Progress
+
+    wanted = [
+        f"{alphabet}/character{number:02d}"
+        for alphabet, count in ALPHABETS[source.part].items()
+        for number in range(1, count + 1)
+    ]
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
+    surplus = []
+    with Progress(transient=True) as progress:
+        task = progress.add_task(f"decoding {source.path.name}", total=len(wanted) * EACH)
+        for name, content in source.images():
+            images = drawn.get(name.rpartition("/")[0])
+            if images is None:
+                surplus.append(name)
+            else:
+                images.append(_bits(content, f"{source.path}: {name}"))
+            progress.advance(task)
+    wrong = [f"{name} ({len(images)} of {EACH} drawings)" for name, images in drawn.items() if len(images) != EACH]
+    wrong += [f"{name} (not known)" for name in surplus]
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise DataError(f"{source.path} is not whole: {', '.join(wrong[:5])}{more}; fetch it again")
+    return np.stack([np.stack(images) for images in drawn.values()])
+
+
+def _bits(content: bytes, name: str) -> np.ndarray:
+    """One PNG as packed bits, (1379,) uint8, paper 1."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            pixels = np.asarray(image.convert("L")) > 127
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{name} is damaged: {error}; fetch it again") from error
+    if pixels.shape != (SIDE, SIDE):
+        raise DataError(f"{name} is {pixels.shape[1]}x{pixels.shape[0]}, not {SIDE}x{SIDE}; fetch it again")
+    return np.packbits(pixels.reshape(-1))

@@ -1,0 +1,134 @@
+"""Few-shot learning: an encoder, binary or not, learns to tell apart classes of which it sees a few drawings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from binlit.dataset.episodes import EpisodeBatch
+from binlit.estimator import Step
+from binlit.model.head import HEADS, Head
+from binlit.results.episodes import interval_over_episodes, name_of
+from binlit.task.learning import Learning
+
+ENCODE_AT_ONCE = 512  # images in evaluation mode: more than this leaves the processor's cache
+
+
+class FewShot(Learning):
+    """Trains and tests an encoder by episodes, under a matching or a prototypical head.
+
+    All images of a batch of episodes go through the encoder in one call. The loss of a query is the negative
+    log-probability of its class.
+
+    Which loss rewards which bits (score-function estimators): the bits of a *query* drawing decide its own loss and
+    no other, and are rewarded with that. The bits of a *support* drawing decide what every query of its episode is
+    compared with, and are rewarded with the mean loss of all of them. To reward a support drawing with less would leave
+    out part of its effect (bias); to reward a query with its neighbours' losses too would add noise that has nothing
+    to do with it. With several draws of the batch, draw k of every drawing meets draw k of the others: given these, the
+    baseline from the other draws does not depend on the drawing's own bits, so that the estimate is unbiased
+    (tests/task/test_few_shot.py enumerates a small episode).
+
+    Args:
+        net: (N, C, H, W) -> embeddings (N, D).
+        head: `matching` or `prototypical`.
+        distance: `squared_l2` or `cosine` (with a learned scale).
+        floor: probabilities below are taken for it, and send no gradient (the study's 1e-8); None for no floor.
+        others: as in `Learning`; `classes` is the way of the evaluated episodes.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *args: Any,
+        head: str = "matching",
+        distance: str = "squared_l2",
+        floor: float | None = None,
+        **others: Any,
+    ) -> None:
+        super().__init__(net, *args, **others)
+        self.head: Head = HEADS[head](distance)
+        self.floor = floor
+        self._correct: dict[int, list[Tensor]] = {}  # by test, queries classified rightly, episode by episode
+
+    def predictions(self, embeddings: Tensor, support: Tensor, query: Tensor) -> Tensor:
+        """Log-probabilities (..., E, way * query, way) of embeddings (..., U, D) and indices into U; float32."""
+        with torch.autocast(embeddings.device.type, enabled=False):  # a difference of distances needs the digits
+            z = embeddings.float()
+            known, asked = z[..., support, :], z[..., query.flatten(1), :]
+            chances = self.head(known, asked)
+            return chances if self.floor is None else chances.exp().clamp_min(self.floor).log()
+
+    def training_step(self, batch: EpisodeBatch, batch_idx: int) -> Tensor:
+        images, support, query = batch
+        with Step(self.net) as step:
+            z = self.net(step.inputs(images))  # (R * U, D)
+            z = z.unflatten(0, (-1, len(images)))
+            logs = self.predictions(z, support, query)  # (R, E, way * query, way)
+            targets = labels(query).expand(logs.shape[:-1])
+            losses = -logs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)  # (R, E, way * query)
+            loss = step.loss(*shared_losses(losses, support, query, len(images)))
+        drawn = (step.drawn(rows.detach().flatten(0, 1)).flatten(0, 1) for rows in (logs, targets, losses))
+        self.seen(loss, *drawn, examples=query.numel())
+        return loss
+
+    def evaluate(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor, int]:
+        images, support, query = batch
+        logs = self.mean_prediction(lambda: self.predictions(self.encode(images), support, query)).flatten(0, 1)
+        return logs, labels(query).flatten(), query.numel()
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Embeddings (N, D) in evaluation mode; each image's bits are drawn once, whatever episodes share it."""
+        return torch.cat([self.net(chunk) for chunk in images.split(ENCODE_AT_ONCE)])
+
+    def on_test_start(self) -> None:
+        super().on_test_start()
+        self._correct.clear()
+        self.tested.clear()
+
+    def test_step(self, batch: EpisodeBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        logs, targets, examples = self.evaluate(batch)
+        right = (logs.argmax(1) == targets).view(len(batch[1]), -1).sum(1)
+        self._correct.setdefault(dataloader_idx, []).append(right)
+        if dataloader_idx == 0:
+            losses = -logs.gather(1, targets[:, None]).squeeze(1)
+            self._count("test", logs, targets, losses, examples)
+
+    def on_test_epoch_end(self) -> None:
+        self.log_dict(self._totals("test"))
+        kinds = [self.trainer.datamodule.kind, *self.trainer.datamodule.also]  # type: ignore[attr-defined]
+        for number, right in self._correct.items():
+            kind, counts = kinds[number], torch.cat(right)
+            mean, half = interval_over_episodes(counts / (kind.way * kind.query))
+            name = name_of(kind.way, kind.shot)
+            self.log_dict({f"test/acc_{name}": mean, f"test/ci95_{name}": half})
+            self.tested.setdefault("episodes", {})[name] = counts.tolist()
+
+
+def labels(query: Tensor) -> Tensor:
+    """The class of each query, 0 .. way - 1, as it stands in its episode: (E, way, query) -> (E, way * query)."""
+    episodes, way, each = query.shape
+    return torch.arange(way, device=query.device).repeat_interleave(each).expand(episodes, -1)
+
+
+def shared_losses(losses: Tensor, support: Tensor, query: Tensor, images: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses of queries as `Step.loss` wants them: by image, and for what each image's bits are responsible.
+
+    Args:
+        losses: (R, E, way * query).
+        support, query: the batch's indices; in training no image stands at two places.
+        images: U, how many images there are.
+
+    Returns:
+        losses (R * U,), whose mean is the mean loss; rewards (R * U,): the mean of the losses that the image has a part
+        in; weights (U,): by how much that part's share of the sum of `losses` exceeds it.
+    """
+    lanes, episodes = losses.shape[:2]
+    own, taught = query.flatten(), support.flatten()
+    by_image = losses.new_zeros(lanes, images).index_copy(1, own, losses.flatten(1) * (images / own.numel()))
+    shared = losses.mean(2, keepdim=True).expand(-1, -1, taught.numel() // episodes).flatten(1)
+    rewards = losses.new_zeros(lanes, images).index_copy(1, own, losses.flatten(1)).index_copy(1, taught, shared)
+    weights = losses.new_zeros(images)
+    weights[own], weights[taught] = images / own.numel(), images / episodes
+    return by_image.flatten(), rewards.flatten(), weights

@@ -1,0 +1,203 @@
+"""What all tasks share: epochs, seeds, slopes, history, counting. A task adds its training step and its evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from binlit.anneal import Constant, Schedule
+from binlit.binary import binary_units, estimators, set_slope
+
+ParameterGroups = list[dict[str, Any]]
+History = list[dict[str, float]]
+COUNT_EVERY = 32  # batches
+
+
+class Learning(pl.LightningModule):
+    """Base of the tasks; subclasses define `training_step` and `evaluate`.
+
+    Args:
+        net: binary units already placed.
+        classes: number of classes that a prediction tells apart.
+        anneal: slope of the binary units in each epoch.
+        optimizer: parameter groups -> optimizer. An estimator's own parameters are a group of their own, without
+            weight decay, and with its own learning rate.
+        scheduler: optimizer -> learning-rate scheduler, stepped each epoch; None for none.
+        seed: of everything drawn while training and testing.
+        eval_draws: predictions averaged at validation and test time (mean of the probabilities over as many draws).
+        channels_last: memory format of weights and images.
+
+    Attributes:
+        history: one entry of metrics for each epoch done; saved in checkpoints.
+        examples: how many examples each part has seen in this epoch (repeats not counted), or in this test.
+        config: the run's config as plain containers, or None; saved too: a checkpoint alone can be tested again.
+        tested: what the record of the test holds beside its metrics.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        classes: int,
+        optimizer: Callable[[ParameterGroups], torch.optim.Optimizer],
+        anneal: Schedule | None = None,
+        scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
+        seed: int = 0,
+        eval_draws: int = 1,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        self.net = net.to(memory_format=torch.channels_last) if channels_last else net  # type: ignore[call-overload]
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.anneal = anneal or Constant()
+        self.seed, self.eval_draws, self.classes = seed, eval_draws, classes
+        self.metrics = nn.ModuleDict()
+        for part in ("train", "val", "test"):
+            # validate_args would look through every batch; the labels were checked when they were read
+            self.metrics[f"{part}/acc"] = MulticlassAccuracy(classes, average="micro", validate_args=False)
+            self.metrics[f"{part}/loss"] = MeanMetric(nan_strategy="disable")
+        self.config: dict[str, Any] | None = None
+        self.history: History = []
+        self.examples: Counter[str] = Counter()
+        self._begun = self._validating = self._rate = 0.0
+        self._uncounted: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
+        self.latest_loss: Tensor | None = None  # of the last training batch, for the progress bar
+        self.tested: dict[str, Any] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def on_train_epoch_start(self) -> None:
+        self._begun, self._validating = time.perf_counter(), 0.0
+        self._rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])  # at the end the scheduler has moved it on
+        self.examples.clear()
+        self._uncounted.clear()  # what an interrupted epoch may have left
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch))  # bits do not depend on what ran before the epoch
+        set_slope(self.net, self.anneal.slope(self.current_epoch + 1))
+        for estimator in estimators(self.net):
+            estimator.begin_epoch(self.current_epoch + 1)
+
+    def seen(self, loss: Tensor, logits: Tensor, targets: Tensor, losses: Tensor, examples: int) -> None:
+        """Counts a training batch: drawn rows only, logits (n, classes), targets and losses (n,), detached."""
+        self.latest_loss = loss.detach()
+        self._count("train", logits, targets, losses, examples)
+        every = getattr(self.trainer, "log_every_n_steps", 0)
+        if every and self.global_step % every == 0:  # a log call each step would be felt
+            self.log("train/loss_step", self.latest_loss)
+
+    def evaluate(self, batch: Any) -> tuple[Tensor, Tensor, int]:
+        """Predictions in evaluation mode: logits (n, classes), targets (n,), and how many examples these are."""
+        raise NotImplementedError
+
+    def on_validation_start(self) -> None:
+        self._validating -= time.perf_counter()
+
+    def on_validation_end(self) -> None:
+        self._validating += time.perf_counter()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self._evaluate("val", batch)
+
+    def on_test_start(self) -> None:
+        self.examples.clear()
+        torch.manual_seed(epoch_seed(self.seed, -1))
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self._evaluate("test", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self._totals("val"))
+
+    def on_test_epoch_end(self) -> None:
+        self.log_dict(self._totals("test"))
+
+    def on_train_epoch_end(self) -> None:
+        units = binary_units(self.net)
+        read = {"lr": self._rate} | ({"slope": float(units[0].slope)} if units else {})
+        self.log_dict(self._totals("train") | read)
+        stale = ("train/loss_step",) if self.examples["val"] else ("train/loss_step", "val/acc", "val/loss")
+        metrics = {name: float(x) for name, x in self.trainer.callback_metrics.items() if name not in stale}
+        seconds = time.perf_counter() - self._begun
+        times = {"seconds": seconds, "train_seconds": seconds - self._validating, "examples": self.examples["train"]}
+        self.history.append({"epoch": self.current_epoch + 1} | dict(sorted(metrics.items())) | read | times)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(parameter_groups(self))
+        if self.make_scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"], checkpoint["config"] = self.history, self.config
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint.get("history", [])
+
+    def mean_prediction(self, predict: Callable[[], Tensor]) -> Tensor:
+        """Logits of the mean prediction over `eval_draws` draws; `predict` gives logits (..., classes) of one draw."""
+        if self.eval_draws == 1:
+            return predict()
+        return torch.stack([predict().log_softmax(dim=-1) for _ in range(self.eval_draws)]).logsumexp(dim=0)
+
+    def _evaluate(self, part: str, batch: Any) -> None:
+        logits, targets, examples = self.evaluate(batch)
+        self._count(part, logits, targets, F.cross_entropy(logits, targets, reduction="none"), examples)
+
+    def _count(self, part: str, logits: Tensor, targets: Tensor, losses: Tensor, examples: int) -> None:
+        self.examples[part] += examples
+        waiting = self._uncounted.setdefault(part, [])
+        waiting.append((logits, targets, losses))
+        if len(waiting) == COUNT_EVERY:
+            self._flush(part)
+
+    def _flush(self, part: str) -> None:
+        """Hands the batches that wait to the metrics, all at once: two metric updates a step would be felt."""
+        waiting = self._uncounted.pop(part, [])
+        if waiting:
+            logits, targets, losses = (torch.cat(column) for column in zip(*waiting, strict=True))
+            self._metric(f"{part}/acc").update(logits, targets)
+            self._metric(f"{part}/loss").update(losses)
+
+    def accuracy_so_far(self) -> float:
+        """Training accuracy of the epoch up to now, as a fraction; at least one batch must have been trained on."""
+        self._flush("train")
+        return float(self._metric("train/acc").compute())
+
+    def _totals(self, part: str) -> dict[str, Tensor]:
+        """The part's metrics over all that was counted since the last call; counting starts anew."""
+        self._flush(part)
+        totals = {}
+        for name in (f"{part}/acc", f"{part}/loss"):
+            totals[name] = self._metric(name).compute()
+            self._metric(name).reset()
+        return totals
+
+    def _metric(self, name: str) -> Metric:
+        metric = self.metrics[name]
+        assert isinstance(metric, Metric)
+        return metric
+
+
+def parameter_groups(module: nn.Module) -> ParameterGroups:
+    """The net's parameters, and a group for those that an estimator learns, where it has any."""
+    groups: ParameterGroups = []
+    for estimator in estimators(module):
+        learned: dict[str, Any] = {"params": list(estimator.parameters()), "weight_decay": 0.0}
+        if estimator.learning_rate is not None:
+            learned["lr"] = estimator.learning_rate
+        groups += [learned] if learned["params"] else []
+    own = {id(parameter) for group in groups for parameter in group["params"]}
+    return [{"params": [p for p in module.parameters() if id(p) not in own]}, *groups]
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Seed of what is drawn in one epoch (-1: in the test), in [0, 2^63)."""
+    return (seed * 1_000_003 + epoch + 2) % 2**63

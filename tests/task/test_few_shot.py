@@ -1,0 +1,213 @@
+"""Few-shot: gradients of score functions against the enumeration of a small episode, heads against plain loops."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+from torch.nn import functional as F
+
+from binlit import binarize
+from binlit.estimator import Step, StepError
+from binlit.model import HEADS, Conv4, MatchingNetwork, PrototypicalNetwork
+from binlit.results.episodes import interval_over_episodes
+from binlit.task.few_shot import FewShot, labels, shared_losses
+
+WAY, SHOT, QUERY = 2, 1, 2
+SUPPORT = torch.tensor([[[0], [3]]])  # one episode of two classes, (E, way, shot) into six drawings
+QUERIES = torch.tensor([[[1, 2], [4, 5]]])
+
+
+class TinyEncoder(nn.Module):
+    """3 -> 2 bits -> 2 values, or with `deep` 3 -> 1 bit -> 1 bit -> 2 values: 2^12 configurations of six drawings."""
+
+    def __init__(self, deep: bool = False) -> None:
+        super().__init__()
+        width = 1 if deep else 2
+        self.below, self.act1 = nn.Linear(3, width), nn.Sigmoid()
+        self.between, self.act2 = (nn.Linear(1, 1), nn.Sigmoid()) if deep else (nn.Identity(), nn.Identity())
+        self.above = nn.Linear(width, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.above(self.act2(self.between(self.act1(self.below(x)))))
+
+
+def encoder(deep: bool) -> Any:
+    torch.manual_seed(5)
+    net = TinyEncoder(deep).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(2)
+    return net
+
+
+def query_losses(z: torch.Tensor) -> torch.Tensor:
+    """(..., 6, D) -> (..., 1, way * query)."""
+    logs = MatchingNetwork()(z[..., SUPPORT, :], z[..., QUERIES.flatten(1), :])
+    targets = labels(QUERIES).expand(logs.shape[:-1])
+    return -logs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+def exact_gradient(net: Any, x: torch.Tensor, deep: bool) -> torch.Tensor:
+    """Gradient of the expected mean loss of the episode: every configuration of all drawings' bits."""
+    configurations = torch.tensor(list(itertools.product([0.0, 1.0], repeat=12)), dtype=torch.float64)
+    bits = configurations.view(-1, 6, 2)  # both bits of each drawing
+    p1 = torch.sigmoid(net.below(x))
+    if deep:
+        b1, b2 = bits[..., :1], bits[..., 1:]
+        p2 = torch.sigmoid(net.between(b1))
+        weight = torch.where(b1 == 1, p1, 1 - p1).prod(1) * torch.where(b2 == 1, p2, 1 - p2).prod(1)
+        z = net.above(b2)
+    else:
+        weight = torch.where(bits == 1, p1, 1 - p1).flatten(1).prod(1, keepdim=True)
+        z = net.above(bits)
+    expected = (weight.squeeze(1) * query_losses(z).mean((1, 2))).sum()
+    return _flat(torch.autograd.grad(expected, [p for n, p in net.named_parameters() if "estimator" not in n]))
+
+
+def _flat(gradients) -> torch.Tensor:
+    return torch.cat([g.flatten() for g in gradients])
+
+
+def estimates(net: Any, x: torch.Tensor, episodes: int, count: int) -> torch.Tensor:
+    """`count` estimates, each of `episodes` copies of the episode at once, as `FewShot` goes about it."""
+    offset = 6 * torch.arange(episodes)[:, None, None]
+    support, query = SUPPORT + offset, QUERIES + offset
+    parameters = [p for n, p in net.named_parameters() if "estimator" not in n]
+    found = []
+    for _ in range(count):
+        with Step(net) as step:
+            z = net(step.inputs(x.repeat(episodes, 1))).unflatten(0, (-1, 6 * episodes))
+            logs = MatchingNetwork()(z[..., support, :], z[..., query.flatten(1), :])
+            targets = labels(query).expand(logs.shape[:-1])
+            losses = -logs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+            loss = step.loss(*shared_losses(losses, support, query, 6 * episodes))
+        found.append(_flat(torch.autograd.grad(loss, parameters)))
+    return torch.stack(found)
+
+
+RULES = [
+    ("reinforce", {}), ("rloo", {"draws": 3}), ("nvil", {"normalise": False, "hidden": 4}), ("muprop", {}),
+    ("rebar", {"tune_every": 0}), ("relax", {"tune_every": 0, "hidden": 4}), ("arm", {}), ("disarm", {}),
+    ("arms", {"draws": 3}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["one-layer", "two-layers"])
+@pytest.mark.parametrize(("estimator", "options"), RULES, ids=[name for name, _ in RULES])
+def test_score_functions_agree_with_the_enumerated_episode(estimator, options, deep):
+    """Every component within 4 standard errors: bits of support drawings and of queries get what they are owed."""
+    net, x = encoder(deep), torch.randn(6, 3, dtype=torch.float64)
+    exact = exact_gradient(net, x, deep)
+    assert exact[:3].abs().max() > 1e-3  # there is something to find below the sites
+    layers = ["act1", "act2"] if deep else ["act1"]
+    binarize(net, layers, estimator, sites=["act1", "act2"], example=x, **options)
+    estimates(net, x, 4, 30)  # lets moving averages settle
+    found = estimates(net, x, 100, 150)
+    error = found.std(0) / math.sqrt(len(found))
+    score = (found.mean(0) - exact).abs() / error.clamp_min(1e-12)
+    assert score.max() < 4, score
+
+
+def test_rewarding_support_drawings_with_nothing_would_be_found_out():
+    """The test above can fail: without the support's share of the losses the gradient is far off."""
+    net, x = encoder(False), torch.randn(6, 3, dtype=torch.float64)
+    exact = exact_gradient(net, x, False)
+    binarize(net, ["act1"], "rloo", draws=3)
+    parameters = list(net.parameters())
+    found = []
+    for _ in range(150):
+        with Step(net) as step:
+            many = x.repeat(100, 1)
+            z = net(step.inputs(many)).unflatten(0, (-1, 600))
+            offset = 6 * torch.arange(100)[:, None, None]
+            support, query = SUPPORT + offset, QUERIES + offset
+            logs = MatchingNetwork()(z[..., support, :], z[..., query.flatten(1), :])
+            losses = -logs.gather(-1, labels(query).expand(logs.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+            by_image, rewards, weights = shared_losses(losses, support, query, 600)
+            weights[support.flatten()] = 0
+            loss = step.loss(by_image, rewards, weights)
+        found.append(_flat(torch.autograd.grad(loss, parameters)))
+    all_found = torch.stack(found)
+    error = all_found.std(0) / math.sqrt(len(all_found))
+    assert ((all_found.mean(0) - exact).abs() / error.clamp_min(1e-12)).max() > 8
+
+
+def test_bitflip_is_refused_where_losses_are_shared():
+    net = binarize(encoder(False), ["act1"], "bitflip")
+    with pytest.raises(StepError, match="examples share losses"):
+        estimates(net, torch.randn(6, 3, dtype=torch.float64), 1, 1)
+
+
+def test_mean_of_losses_by_image_is_the_mean_loss():
+    losses = torch.rand(3, 1, 4)
+    by_image, rewards, weights = shared_losses(losses, SUPPORT, QUERIES, 6)
+    assert by_image.mean() == pytest.approx(float(losses.mean()))
+    assert torch.equal(rewards.view(3, 6)[:, [1, 2, 4, 5]], losses[:, 0])
+    assert torch.allclose(rewards.view(3, 6)[:, [0, 3]], losses.mean(2).expand(-1, 2))
+    assert weights.tolist() == [6.0, 1.5, 1.5, 6.0, 1.5, 1.5]
+
+
+@pytest.mark.parametrize("distance", ["squared_l2", "cosine"])
+def test_matching_network_against_a_plain_loop(distance):
+    support, queries = torch.randn(2, 3, 4, 5), torch.randn(2, 6, 5)  # 2 episodes, 3 classes, 4 shots
+    found = MatchingNetwork(distance)(support, queries).exp()
+    for episode in range(2):
+        for q in range(6):
+            weights = torch.zeros(3, 4)
+            for c, s in itertools.product(range(3), range(4)):
+                a, b = queries[episode, q], support[episode, c, s]
+                weights[c, s] = 10 * F.cosine_similarity(a, b, dim=0) if distance == "cosine" else -((a - b) ** 2).sum()
+            attention = weights.flatten().softmax(0).view(3, 4).sum(1)
+            assert torch.allclose(found[episode, q], attention, atol=1e-5)
+
+
+def test_prototypical_network_against_a_plain_loop():
+    support, queries = torch.randn(1, 3, 4, 5), torch.randn(1, 6, 5)
+    found = PrototypicalNetwork()(support, queries).exp()[0]
+    means = support[0].mean(1)
+    distances = torch.stack([((q - means) ** 2).sum(1) for q in queries[0]])
+    assert torch.allclose(found, (-distances).softmax(1), atol=1e-5)
+
+
+def test_with_one_shot_both_heads_agree():
+    support, queries = torch.randn(2, 5, 1, 8), torch.randn(2, 10, 8)
+    assert torch.allclose(MatchingNetwork()(support, queries), PrototypicalNetwork()(support, queries), atol=1e-5)
+
+
+def test_an_unknown_distance_is_refused():
+    with pytest.raises(ValueError, match=r"choose squared_l2, cosine"):
+        HEADS["matching"]("manhattan")
+
+
+def test_cosine_without_scale_would_cap_at_065():
+    """Why the scale is there: similarities in [-1, 1] leave the best of five classes at e / (e + 4 / e)."""
+    cap = math.e / (math.e + 4 * math.exp(-1))
+    assert cap == pytest.approx(0.6488, abs=1e-4)
+    support = torch.cat([torch.ones(1, 1, 4), -torch.ones(4, 1, 4)])[None]
+    head = MatchingNetwork("cosine")
+    assert head(support, torch.ones(1, 1, 4)).exp().max() > 0.99
+    assert head.log_scale is not None
+    head.log_scale.data.zero_()
+    assert float(head(support, torch.ones(1, 1, 4)).exp().max().detach()) == pytest.approx(cap, abs=1e-4)
+
+
+def test_interval_over_episodes_is_scipys():
+    x = torch.rand(50)
+    mean, half = interval_over_episodes(x)
+    low, high = stats.t.interval(0.95, 49, loc=float(x.double().mean()), scale=stats.sem(x.double().numpy()))
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+
+
+def test_floor_cuts_small_probabilities_and_their_gradient():
+    task = FewShot(Conv4(), 2, torch.optim.Adam, floor=0.01)
+    z = torch.tensor([[0.0], [0.0], [0.0], [9.0], [9.0], [0.0]], requires_grad=True)
+    logs = task.predictions(z, SUPPORT, QUERIES)
+    assert float(logs[0, 3, 1]) == pytest.approx(math.log(0.01))
+    (gradient,) = torch.autograd.grad(logs[0, 3, 1], z)
+    assert not gradient.any()
