@@ -127,26 +127,31 @@ def main() -> None:
             taken = way()
             if number:
                 seconds[name].append(taken)
-    show(seconds, args.batches * BATCH, args.layer)
+    title = f"MNIST net, binary layer {args.layer}, batch {BATCH}, 1 thread, {args.rounds} rounds"
+    title += f", torch {torch.__version__}"
+    show_ratios(seconds, args.batches * BATCH, title, "samples/s", ("study", "bare"))
 
 
-def show(seconds: dict[str, list[float]], samples: int, layer: str) -> None:
-    """Median samples/s, and the median over rounds of the ratio to the study's way and to the bare loop."""
-    rounds = len(seconds["bare"])
-    title = f"MNIST net, binary layer {layer}, batch {BATCH}, 1 thread, {rounds} rounds, torch {torch.__version__}"
+def show_ratios(seconds: dict[str, list[float]], count: int, title: str, unit: str, bases: tuple[str, ...]) -> None:
+    """Median rate, and the median over rounds of the ratio to each base.
+
+    Args:
+        seconds: of each round, for each way.
+        count: what is counted in one round, in `unit` without its "/s".
+    """
     table = Table(title=title)
-    for heading in ("way", "samples/s", "min – max", "× study", "× bare"):
+    for heading in ("way", unit, "min – max", *(f"× {base}" for base in bases)):
         table.add_column(heading, justify="left" if heading == "way" else "right")
     for name, taken in seconds.items():
-        rates = [samples / one for one in taken]
+        rates = [count / one for one in taken]
         ratios = [
-            statistics.median(other / own for other, own in zip(seconds[base], taken, strict=True))
-            for base in ("study", "bare")
+            statistics.median(other / own for other, own in zip(seconds[base], taken, strict=True)) for base in bases
         ]
+        form = ".0f" if min(rates) > 100 else ".1f"
         table.add_row(
             name,
-            f"{statistics.median(rates):.0f}",
-            f"{min(rates):.0f} – {max(rates):.0f}",
+            format(statistics.median(rates), form),
+            f"{min(rates):{form}} – {max(rates):{form}}",
             *(f"{r:.2f}" for r in ratios),
         )
     Console(width=110).print(table)

@@ -55,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
             return USAGE_ERROR
     if args.passes:
         write_passes(records, out)
+    if any(record.get("episodes") for record in records):
+        write_episodes(records, out, args.title)
     if args.into:
         try:
             insert_table(args.into, out)
@@ -116,6 +118,15 @@ def write_passes(records: list[Record], out: Path) -> None:
     write_whole(out / "passes.md", passes_markdown(table))
     passes_picture(table, out / "passes.png")
     print(f"written: {out / 'passes.md'}, {out / 'passes.png'}")
+
+
+def write_episodes(records: list[Record], out: Path, title: str | None = None) -> None:
+    """Writes episodes.md: few-shot rows against the one with no binary layer, over the same episodes."""
+    from binlit.results.episodes import EPISODES, episode_table, episodes_markdown
+
+    name = title or "+".join(sorted({record["experiment"] for record in records}))
+    write_whole(out / EPISODES, episodes_markdown(episode_table(records), name))
+    print(f"written: {out / EPISODES}")
 
 
 def insert_table(page: Path, out: Path) -> None:

@@ -47,8 +47,63 @@ SLIPS = [
     ("trainer.limit_test_batches=0", ["trainer.limit_test_batches=0"]),
     ("model.sites=[features.act9]", ["model.sites", "leave it at"]),
     ("binary.layer='²'", ["binary.layer=²"]),
+    ("binary.share=0", ["binary.share=0", "greater than 0"]),
+    ("task=few_shot", ["dataset=digits does not fit task=few_shot", "dataset=omniglot_fewshot or glyphs_fewshot"]),
+    ("dataset=omniglot_fewshot", ["does not fit task=classification", "+experiment=omniglot_fewshot"]),
+    ("model=conv4", ["model=conv4 does not fit task=classification"]),
     ("callbacks.best.monitr=x", ["did you mean callbacks.best.monitor?"]),
 ]
+
+
+FEW_SHOT = ["dataset=glyphs_fewshot", "task=few_shot", "model=conv4"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["dataset=omniglot", "dataset.classes=al"], ["dataset.classes=al", "background, all", "did you mean all?"]),
+        (["dataset=glyphs", "dataset.classes=all"], ["dataset.classes='all'"]),
+        (["dataset=glyphs", "dataset.rotations=[45]"], ["dataset.rotations"]),
+        (["dataset=glyphs", "dataset.image_size=32"], ["dataset.image_size=32", "mnist_cnn"]),
+        ([*FEW_SHOT, "dataset.way=1"], ["dataset.way=1", "greater than or equal to 2"]),
+        ([*FEW_SHOT, "dataset.also=[[5]]"], ["dataset.also"]),
+        ([*FEW_SHOT, "task.head=protopical"], ["task.head=protopical", "did you mean prototypical?"]),
+        ([*FEW_SHOT, "task.distance=l2"], ["task.distance=l2", "squared_l2 or cosine"]),
+        ([*FEW_SHOT, "callbacks=probe"], ["callbacks=probe", "classification"]),
+        ([*FEW_SHOT, "estimator=bitflip"], ["estimator=bitflip", "share losses", "rloo"]),
+    ],
+)
+def test_slips_of_characters_and_episodes(overrides, parts):
+    with pytest.raises(ConfigError) as caught:
+        composed(*overrides)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "count"),
+    [
+        ([], 964),
+        (["dataset.classes=all"], 1623),
+        (["dataset.classes=all", "dataset.rotations=[0,90]"], 3246),
+        (["dataset.classes=7"], 7),
+    ],
+)
+def test_names_of_classes_become_numbers_that_the_net_follows(overrides, count):
+    cfg = composed("dataset=omniglot", "model=omniglot_cnn", *overrides)
+    assert cfg["dataset"]["classes"] == cfg["model"]["classes"] == count
+
+
+def test_all_channels_binary_is_what_it_was_before_there_were_shares():
+    cfg = composed()
+    old = composed()
+    del old["binary"]["share"]
+    assert fingerprint(cfg) == fingerprint(old)
+    assert "share" not in row_of(cfg)
+    half = composed("binary.share=0.5")
+    assert fingerprint(half) != fingerprint(cfg)
+    assert row_of(half)["share"] == 0.5
+    assert "share-0.5" in run_folder(half)
 
 
 @pytest.mark.parametrize(("override", "parts"), SLIPS)

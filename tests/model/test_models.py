@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from binlit.binary import activation_sites
 from binlit.build import build_net
 from binlit.config import check
-from binlit.model import Mlp, MnistCnn
+from binlit.model import Conv4, Mlp, MnistCnn, OmniglotCnn, OmniglotCnn5
 from binlit.paths import config_dir
 
 
@@ -21,6 +21,27 @@ def test_mnist_cnn_has_the_published_parameter_count():
     net = MnistCnn()
     assert parameters(net) == 29_034
     assert net(torch.randn(3, 1, 28, 28)).shape == (3, 10)
+
+
+def test_omniglot_cnn_has_the_published_parameter_count():
+    net = OmniglotCnn(classes=1623, image_size=105)
+    assert parameters(net) == 3_852_951
+    assert net(torch.randn(2, 1, 105, 105)).shape == (2, 1623)
+    assert OmniglotCnn(classes=7, image_size=28)(torch.randn(2, 1, 28, 28)).shape == (2, 7)
+
+
+def test_conv4_has_the_published_parameter_count():
+    assert parameters(Conv4()) == 111_936
+    assert Conv4()(torch.randn(2, 1, 28, 28)).shape == (2, 64)
+
+
+@pytest.mark.parametrize("size", [105, 28])
+def test_omniglot_cnn5_has_the_published_widths(size):
+    net = OmniglotCnn5(classes=1623, image_size=size)
+    assert net(torch.randn(2, 1, size, size)).shape == (2, 1623)
+    if size == 105:
+        assert net.hidden.in_features == 8192
+        assert net.hidden.out_features == 4096
 
 
 def test_mlp_of_study_a5():
@@ -39,5 +60,6 @@ def test_hard_sigmoid_is_the_studys_formula():
 @pytest.mark.parametrize("model", sorted(path.stem for path in (config_dir() / "model").glob("*.yaml")))
 def test_config_names_the_sites_that_the_net_has(model):
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = check(compose("config", [f"model={model}", "binary=none"]))
+        few = ["task=few_shot", "dataset=glyphs_fewshot"] if model == "conv4" else []
+        cfg = check(compose("config", [f"model={model}", "binary=none", *few]))
     assert cfg["model"]["sites"] == activation_sites(build_net(cfg))

@@ -39,6 +39,11 @@ class Kind:
     shot: int
     query: int
 
+    @property
+    def name(self) -> str:
+        """`5w1s` for 5-way 1-shot: how metrics and records name it."""
+        return f"{self.way}w{self.shot}s"
+
     def check(self, classes: int, each: int, part: str) -> None:
         """Raises DataError where `part` has too few classes, or too few drawings `each`."""
         if self.way > classes:

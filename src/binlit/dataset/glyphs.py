@@ -16,6 +16,7 @@ from binlit.dataset.drawings import Drawings
 from binlit.dataset.images import generator
 
 STROKES, POINTS, STEPS = 4, 4, 40  # strokes at most; control points and rendered points of each
+MARGIN = 0.06  # of the paper's side, left free
 HELD_OUT = 0.15  # share of the background characters
 
 
@@ -85,7 +86,11 @@ def carried_out(program: Tensor, each: int, chance: torch.Generator) -> Tensor:
     shear[:, 0, 1] = slant
     change = turn @ shear * stretch[:, None]
     moved = 0.5 + torch.einsum("eij,eskj->eski", change, points - 0.5) + 0.03 * normal(each, 1, 1, 2)
-    return torch.einsum("tk,eskj->estj", _catmull_rom(), moved)
+    paths = torch.einsum("tk,eskj->estj", _catmull_rom(), moved)
+    low, high = paths.amin((1, 2), keepdim=True), paths.amax((1, 2), keepdim=True)
+    fit = ((1 - 2 * MARGIN) / (high - low)).clamp_max(1)  # too large for the paper: made smaller, then moved onto it
+    low, high, paths = low * fit, high * fit, paths * fit
+    return paths + (MARGIN - low).clamp_min(0) - (high - (1 - MARGIN)).clamp_min(0)
 
 
 def _catmull_rom() -> Tensor:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from binlit.paths import RECORDS
 from binlit.results.family import family
+from binlit.results.markdown import markdown_table
 from binlit.results.record import write_whole
 
 Record = dict[str, Any]
@@ -118,11 +119,7 @@ def toy_cells(toys: Sequence[Record]) -> pd.DataFrame:
 
 
 def markdown(text: pd.DataFrame) -> list[str]:
-    return [
-        "| " + " | ".join(text.columns) + " |",
-        "|" + "|".join(" --- " if i < 1 else " ---: " for i in range(len(text.columns))) + "|",
-        *("| " + " | ".join(row) + " |" for row in text.itertuples(index=False)),
-    ]
+    return markdown_table(list(text.columns), text.itertuples(index=False), list(text.columns)[1:])
 
 
 def _print(text: pd.DataFrame, title: str) -> None:

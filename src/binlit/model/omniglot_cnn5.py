@@ -35,8 +35,8 @@ class OmniglotCnn5(nn.Module):
             layers[f"act{i}"] = ACTIVATIONS[activation]()
             side = -(-side // 2)  # 105 -> 53 -> 27 -> 14 -> 7 -> 4
         self.features = nn.Sequential(layers)
-        self.head = nn.Sequential(nn.Linear(WIDTHS[-1] * side**2, HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT))
+        self.hidden, self.dropout = nn.Linear(WIDTHS[-1] * side**2, HIDDEN), nn.Dropout(DROPOUT)
         self.classifier = nn.Linear(HIDDEN, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.head(self.features(x).flatten(1)))
+        return self.classifier(self.dropout(self.hidden(self.features(x).flatten(1)).relu()))

@@ -2,26 +2,105 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+import pandas as pd
+
+from binlit.results.markdown import markdown_table
+from binlit.results.record import Record
+from binlit.results.table import KEYS, build_table, interval
+
+EPISODES = "episodes.md"
 
 
-def name_of(way: int, shot: int) -> str:
-    """`5w1s` for 5-way 1-shot: how metrics name a kind of episode."""
-    return f"{way}w{shot}s"
+def episode_table(records: Sequence[Record]) -> pd.DataFrame:
+    """Each row against the one with no binary layer, over the same episodes.
 
+    An episode is one observation: its queries share classes and support drawings, and are not independent. Accuracies
+    of one episode are averaged over a row's seeds first; differences over the seeds that both rows have.
 
-def interval_over_episodes(accuracies: Tensor | Sequence[float]) -> tuple[float, float]:
-    """Mean accuracy over episodes and the half-width of its 95 % interval (Student's t; NaN for one episode).
+    Args:
+        records: of few-shot runs; those without episodes are left out.
 
-    An episode is one observation: its queries share classes and support drawings, and are not independent.
+    Returns:
+        One line for each kind of episode and row, in per cent and points: kind, the row's keys, n (seeds), acc and
+        acc_ci95 (half-width of the 95 % t interval over episodes), seeds_ci95 (of that over seeds; NaN for one),
+        difference and difference_ci95 (less the row with no binary layer, over episodes; NaN where there is none).
     """
-    from scipy import stats
+    done = [record for record in records if record["status"] == "ok" and record.get("episodes")]
+    lines = []
+    for kind in dict.fromkeys(name for record in done for name in record["episodes"]):
+        rows: dict[tuple[tuple[str, str], ...], dict[int, np.ndarray]] = {}
+        for record in done:
+            if kind in record["episodes"]:
+                rows.setdefault(_row(record), {})[record["seed"]] = _accuracies(record, kind)
+        base = next((runs for row, runs in rows.items() if dict(row)["layer"] == "none"), {})
+        for row, runs in rows.items():
+            mean, half = interval(np.mean(list(runs.values()), axis=0).tolist())
+            seeds = interval([float(accuracies.mean()) for accuracies in runs.values()])[1]
+            line: dict[str, Any] = {"kind": kind, **dict(row), "n": len(runs), "acc": mean, "acc_ci95": half}
+            line |= {"seeds_ci95": seeds, "difference": np.nan, "difference_ci95": np.nan}
+            both = sorted(set(runs) & set(base))
+            if both and dict(row)["layer"] != "none":
+                less = np.mean([runs[seed] - base[seed] for seed in both], axis=0)
+                line["difference"], line["difference_ci95"] = interval(less.tolist())
+            lines.append(line)
+    table = pd.DataFrame(lines)
+    order = {_row({"row": {k: line[k] for k in KEYS}}): i for i, line in enumerate(_in_order(done))}
+    rank = [order.get(_row({"row": {k: line[k] for k in KEYS}}), len(order)) for line in lines]
+    kinds = {kind: i for i, kind in enumerate(dict.fromkeys(table["kind"]))}
+    table = table.assign(rank=rank, of=table["kind"].map(kinds)).sort_values(["of", "rank"], kind="stable")
+    return table.drop(columns=["rank", "of"]).reset_index(drop=True).fillna(dict.fromkeys(_extras(table), ""))
 
-    x = torch.as_tensor(accuracies, dtype=torch.float64)
-    if len(x) < 2:
-        return float(x.mean()), float("nan")
-    half = stats.t.ppf(0.975, len(x) - 1) * float(x.std()) / len(x) ** 0.5
-    return float(x.mean()), float(half)
+
+def _in_order(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The rows' keys in the order of the main table."""
+    return [{str(k): v for k, v in line.items()} for line in build_table(records).to_dict("records")]
+
+
+def _extras(table: pd.DataFrame) -> list[str]:
+    figures = ("kind", "n", "acc", "acc_ci95", "seeds_ci95", "difference", "difference_ci95")
+    return [name for name in table.columns if name not in (*KEYS, *figures)]
+
+
+def _row(record: Record) -> tuple[tuple[str, str], ...]:
+    row = record["row"]
+    return tuple((name, str(row[name])) for name in [*KEYS, *sorted(set(row) - set(KEYS))])
+
+
+def _accuracies(record: Record, kind: str) -> np.ndarray:
+    """Per cent of the queries of each episode that were classified rightly."""
+    found = re.fullmatch(r"(\d+)w\d+s", kind)
+    assert found
+    queries = int(found[1]) * record["config"]["dataset"]["query"]
+    return 100 * np.asarray(record["episodes"][kind], dtype=float) / queries
+
+
+def episodes_markdown(table: pd.DataFrame, title: str) -> str:
+    """The table as a Markdown page, a part for each kind of episode; an interval that leaves 0 out is bold."""
+    keys = [name for name in (*KEYS, *_extras(table)) if name != "anneal" or set(table["anneal"]) != {"none"}]
+    headings = [*keys, "n", "accuracy %", "± over seeds", "less than no binary layer"]
+    page = [f"# {title}, episode by episode"]
+    for kind in dict.fromkeys(table["kind"]):
+        way, shot = kind.rstrip("s").split("w")
+        rows = []
+        for line in table[table["kind"] == kind].to_dict("records"):
+            said = f"{line['difference']:+.2f} ± {line['difference_ci95']:.2f}"
+            bold = abs(line["difference"]) > line["difference_ci95"]
+            said = "–" if np.isnan(line["difference"]) else f"**{said}**" if bold else said
+            seeds = "–" if np.isnan(line["seeds_ci95"]) else f"{line['seeds_ci95']:.2f}"
+            shown = ["–" if line[key] == "none" and key != "layer" else line[key] for key in keys]
+            rows.append([*shown, line["n"], f"{line['acc']:.2f} ± {line['acc_ci95']:.2f}", seeds, said])
+        page += ["", f"## {way}-way {shot}-shot", "", *markdown_table(headings, rows, headings[len(keys) :])]
+    page += [
+        "",
+        "accuracy: mean over test episodes ± half-width of its 95 % t interval over episodes (an episode's accuracy "
+        "averaged over n seeds first): what other episodes would have given with these nets. ± over seeds: the same "
+        "over trainings. The last column is paired: every row meets the same episodes, and the interval is that of the "
+        "differences; bold where it leaves 0 out.",
+        "",
+    ]
+    return "\n".join(page)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
 from binlit.results.table import KEYS, interval
 
@@ -65,13 +66,13 @@ def paired_markdown(table: pd.DataFrame, key: str, base: str) -> str:
     """The table as a Markdown page; an interval that leaves 0 out is bold."""
     keys = list(table.columns[: table.columns.get_indexer(["n"])[0]])
     heading = [*keys, "n", f"points against {key} {base}", "dead zone", f"dead zone, {base}"]
-    lines = [f"# Against {key}={base}, paired by seed", "", "| " + " | ".join(heading) + " |"]
-    lines.append("|" + "|".join(" --- " if name in keys else " ---: " for name in heading) + "|")
+    rows = []
     for line in table.to_dict("records"):
         said = f"{line['difference']:+.2f} ± {line['difference_ci95']:.2f}"
         said = f"**{said}**" if abs(line["difference"]) > line["difference_ci95"] else said
         shares = ["–" if np.isnan(line[name]) else f"{100 * line[name]:.0f} %" for name in ("flat", "flat_base")]
-        lines.append("| " + " | ".join([*(str(line[name]) for name in keys), str(line["n"]), said, *shares]) + " |")
+        rows.append([*(line[name] for name in keys), line["n"], said, *shares])
+    lines = [f"# Against {key}={base}, paired by seed", "", *markdown_table(heading, rows, heading[len(keys) :])]
     lines += [
         "",
         "points: accuracy less that of the base row with the same seed, mean ± half-width of the 95 % t interval "

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from binlit.results.family import colour
+from binlit.results.markdown import markdown_table
 from binlit.results.record import Record, portable
 
 
@@ -45,12 +46,12 @@ def passes_table(records: Sequence[Record]) -> pd.DataFrame:
 
 def passes_markdown(table: pd.DataFrame) -> str:
     """The table as a Markdown page."""
-    lines = ["# Accuracy against passes", "", "| layer | estimator | passes | accuracy % | n |"]
-    lines.append("| --- | --- | ---: | ---: | ---: |")
-    for line in table.to_dict("records"):
-        lines.append(
-            f"| {line['layer']} | {line['estimator']} | {line['passes']} | {line['accuracy']:.2f} | {line['n']} |"
-        )
+    headings = ["layer", "estimator", "passes", "accuracy %", "n"]
+    rows = [
+        [line["layer"], line["estimator"], line["passes"], f"{line['accuracy']:.2f}", line["n"]]
+        for line in table.to_dict("records")
+    ]
+    lines = ["# Accuracy against passes", "", *markdown_table(headings, rows, headings[2:])]
     note = "passes: copies of the batch behind the last binary layer in one step. Layers below the first run once."
     return "\n".join([*lines, "", note, ""])
 

@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
 
 HEADINGS = {
@@ -42,9 +43,8 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
             text[HEADINGS.get(name, name)] = [
                 "–" if str(value) == "none" and name != "layer" else str(value) for value in table[name]
             ]
-    if set(text["published"]) == {"–"}:
-        text = text.drop(columns=["published", "difference", "loss published"])
-    return text
+    empty = [name for name in ("published", "difference", "loss published") if set(text[name]) == {"–"}]
+    return text.drop(columns=empty)
 
 
 def to_console(table: pd.DataFrame, title: str) -> None:
@@ -68,9 +68,7 @@ def to_markdown(table: pd.DataFrame, title: str, footnotes: Sequence[str]) -> st
     lines = [
         f"# {title}",
         "",
-        "| " + " | ".join(text.columns) + " |",
-        "|" + "|".join(" ---: " if name in numbers else " --- " for name in text.columns) + "|",
-        *("| " + " | ".join(row) + " |" for row in text.itertuples(index=False)),
+        *markdown_table(list(text.columns), text.itertuples(index=False), numbers),
         "",
     ]
     return "\n".join([*lines, *(f"{note}\n" for note in footnotes)])

@@ -155,7 +155,7 @@ def _line(group: Group, published: Mapping[str, float] | None) -> dict[str, Any]
         finite = [value * scale for value in values if value is not None]
         # a run without a finite loss leaves the mean without one: nothing is averaged away
         line[name], line[f"{name}_ci95"] = interval(finite) if len(finite) == len(values) else (np.nan, np.nan)
-        line[f"{name}_published"] = published[name] if published else np.nan
+        line[f"{name}_published"] = published.get(name, np.nan) if published else np.nan
     line["acc_difference"] = line["acc"] - line["acc_published"]
     return line
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from binlit.dataset.episodes import EpisodeBatch
 from binlit.estimator import Step
 from binlit.model.head import HEADS, Head
-from binlit.results.episodes import interval_over_episodes, name_of
 from binlit.task.learning import Learning
 
 ENCODE_AT_ONCE = 512  # images in evaluation mode: more than this leaves the processor's cache
@@ -101,9 +101,19 @@ class FewShot(Learning):
         for number, right in self._correct.items():
             kind, counts = kinds[number], torch.cat(right)
             mean, half = interval_over_episodes(counts / (kind.way * kind.query))
-            name = name_of(kind.way, kind.shot)
-            self.log_dict({f"test/acc_{name}": mean, f"test/ci95_{name}": half})
-            self.tested.setdefault("episodes", {})[name] = counts.tolist()
+            self.log_dict({f"test/acc_{kind.name}": mean, f"test/ci95_{kind.name}": half})
+            self.tested.setdefault("episodes", {})[kind.name] = counts.tolist()
+
+
+def interval_over_episodes(accuracies: Tensor) -> tuple[float, float]:
+    """Mean accuracy over episodes, and the half-width of its 95 % interval (Student's t; NaN for one episode).
+
+    An episode is one observation: its queries share classes and support drawings, and are not independent.
+    """
+    x = accuracies.double()
+    if len(x) < 2:
+        return float(x.mean()), float("nan")
+    return float(x.mean()), float(stats.t.ppf(0.975, len(x) - 1) * x.std() / len(x) ** 0.5)
 
 
 def labels(query: Tensor) -> Tensor:

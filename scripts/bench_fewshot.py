@@ -1,0 +1,162 @@
+"""Training speed of few-shot learning on one thread, side by side in one run: 5-way 1-shot, 15 queries a class.
+
+    python scripts/bench_fewshot.py [--rounds 5] [--episodes 60]
+
+What is compared, each round in turn, every way over the same number of episodes:
+- study     the study's way (../PROTOCOLS of study A3, written out in `study_way`): every image of an episode is read
+            from a file of its own, scaled to its minimum and maximum, and stacked; net and images in float64; one
+            episode a step;
+- one       binlit, one episode a step, float32;
+- float32   binlit, four episodes a step, float32;
+- bf16      binlit, four episodes a step, bfloat16: the experiment's own recipe.
+Then what drawing the episodes costs, as a share of a step, and how long a start takes, with and without the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from bench_training import show_ratios
+from hydra import compose, initialize_config_dir
+from PIL import Image
+from rich.console import Console
+from torch import Tensor, nn
+
+from binlit.build import build_data
+from binlit.config import Config, check
+from binlit.dataset import DataError
+from binlit.dataset.episodes import Episodes
+from binlit.model import Conv4
+from binlit.paths import config_dir
+from binlit.train import train
+
+
+def write_files(data: Episodes, folder: Path, classes: int) -> list[list[Path]]:
+    """Drawings of some training classes as PNG files of 28x28, as the study prepares them once."""
+    files = []
+    for number, drawings in enumerate(data.parts["train"].images[:classes]):
+        row = []
+        for drawing, image in enumerate(drawings):
+            path = folder / f"{number:04d}_{drawing:02d}.png"
+            Image.fromarray(image.numpy()).save(path)
+            row.append(path)
+        files.append(row)
+    return files
+
+
+def read_image(path: Path) -> Tensor:
+    """(1, 28, 28) float64 in [0, 1]."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image, dtype=np.float64)
+    return torch.from_numpy((pixels - pixels.min()) / (pixels.max() - pixels.min()))[None]
+
+
+def study_way(files: list[list[Path]], episodes: int) -> float:
+    """Seconds for so many episodes, reading included."""
+    net = Conv4().double()
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    rng = np.random.default_rng(0)
+    begun = time.perf_counter()
+    for _ in range(episodes):
+        support, queries = [], []
+        for number in rng.choice(len(files), 5, replace=False):
+            drawings = rng.choice(20, 16, replace=False)
+            images = [read_image(files[number][drawing]) for drawing in drawings]
+            support.append(images[0])
+            queries += images[1:]
+        optimizer.zero_grad()
+        z = net(torch.stack(support + queries))
+        distances = (z[5:, None] - z[None, :5]).square().sum(2)
+        attention = (-distances).softmax(1)
+        loss = nn.functional.nll_loss(attention.clamp(1e-8, 1 - 1e-8).log(), torch.arange(5).repeat_interleave(15))
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+    return time.perf_counter() - begun
+
+
+def binlit_way(cfg: Config) -> float:
+    """Seconds of the second epoch's training, as the record counts them."""
+    with tempfile.TemporaryDirectory() as folder:
+        return train(cfg, Path(folder), in_sweep=True)["curve"][-1]["train_seconds"]
+
+
+def composed(episodes: int, *more: str) -> Config:
+    settings = [
+        "binary.layer=null", "trainer.max_epochs=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
+        "threads=1", f"dataset.episodes={episodes}", "dataset.train_way=5", "dataset.train_shot=1",
+        "dataset.train_query=15", "dataset.batch_size=4", "dataset.val_episodes=1", "dataset.test_episodes=2",
+    ]  # fmt: skip
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return check(compose("config", ["+experiment=omniglot_fewshot", *settings, *more]))
+
+
+def drawing_share(data: Episodes, seconds_an_episode: float) -> str:
+    """How much of a step goes into drawing its episodes and gathering their images."""
+    begun, count = time.perf_counter(), 0
+    for _ in data.train_dataloader():
+        count += data.batch_size
+    each = (time.perf_counter() - begun) / count
+    return f"drawing an episode: {1e3 * each:.2f} ms, {100 * each / seconds_an_episode:.1f} % of its step in bf16"
+
+
+def start_seconds(cache: Path) -> float:
+    """Seconds from the command to the first training step's end, of a run of one step."""
+    words = ["+experiment=omniglot_fewshot", "binary.layer=null", "trainer.fast_dev_run=true", "threads=1"]
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, "-m", "binlit.train", *words, f"output_dir={folder}"],
+            check=True, capture_output=True, env=os.environ | {"BINLIT_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--episodes", type=int, default=60)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    data = build_data(composed(400))
+    assert isinstance(data, Episodes)
+    try:
+        data.setup()
+    except DataError as error:
+        raise SystemExit(f"the benchmark needs Omniglot: {error}") from None
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_files(data, Path(folder), 200)
+        ways: dict[str, Callable[[], float]] = {
+            "study": lambda: study_way(files, args.episodes),
+            "one": lambda: binlit_way(composed(args.episodes, "dataset.batch_size=1", "trainer.precision=32-true")),
+            "float32": lambda: binlit_way(composed(args.episodes, "trainer.precision=32-true")),
+            "bf16": lambda: binlit_way(composed(args.episodes)),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(args.rounds + 1):  # the first round warms up
+            for name, way in ways.items():
+                taken = way()
+                if number:
+                    seconds[name].append(taken)
+    title = f"conv4, 5-way 1-shot, 15 queries, 1 thread, {args.rounds} rounds, torch {torch.__version__}"
+    show_ratios(seconds, args.episodes, title, "episodes/s", ("study",))
+    console = Console(width=110, highlight=False)
+    console.print(drawing_share(data, statistics.median(seconds["bf16"]) / args.episodes))
+    with tempfile.TemporaryDirectory() as cache:
+        first, later = start_seconds(Path(cache)), start_seconds(Path(cache))
+    console.print(f"one step of training, validation and testing, from the command: {first:.1f} s the first time "
+                  f"(decoding included), {later:.1f} s later")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
