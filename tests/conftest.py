@@ -35,6 +35,15 @@ def real_data() -> Path:
     return folder.absolute()
 
 
+@pytest.fixture(scope="session")
+def real_omniglot() -> Path:
+    """The folder with real Omniglot; the test is skipped where there is none."""
+    folder = Path(os.environ.get("BINLIT_DATA_DIR", "data"))
+    if not (folder / "omniglot-py").is_dir():
+        pytest.skip(f"no omniglot-py in {folder.absolute()}: set BINLIT_DATA_DIR")
+    return folder.absolute()
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """`cli("train", "seed=1", ...)` runs `python -m binlit.train` in an empty folder, one thread."""

@@ -17,10 +17,11 @@ def test_experiment_runs(experiment, cli, tmp_path, request):
     text = (config_dir() / "experiment" / f"{experiment}.yaml").read_text()
     environment = {}
     if "digits" not in text:
-        environment["BINLIT_DATA_DIR"] = str(request.getfixturevalue("real_data"))
+        needed = "real_omniglot" if "omniglot" in experiment else "real_data"
+        environment["BINLIT_DATA_DIR"] = str(request.getfixturevalue(needed))
     extra = ["-m", "seed=0", "binary.layer=null,1"] if "MULTIRUN" in text else []
-    done = cli("train", *extra, f"+experiment={experiment}", "trainer.fast_dev_run=true", "dataset.batch_size=16",
-               "dataset.eval_batch_size=64", **environment)  # fmt: skip
+    done = cli("train", *extra, f"+experiment={experiment}", "trainer.fast_dev_run=true", "dataset.batch_size=2",
+               "dataset.eval_batch_size=4", **environment)  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/*/*/result.json")]
     assert found

@@ -7,7 +7,8 @@ import copy
 import pytest
 import torch
 
-from binlit.binary import BinaryActivation
+from binlit import binarize
+from binlit.binary import BinaryActivation, activation_sites
 from binlit.estimator import ESTIMATORS, Call, Step, StepError
 
 
@@ -191,3 +192,46 @@ def test_bits_of_bfloat16_have_the_probability_of_float32():
     x = torch.full((400_000,), -0.998, dtype=torch.bfloat16)
     p = unit.surrogate.probability(x[:1].float()).item()
     assert unit.eval()(x).float().mean().item() == pytest.approx(p, abs=4.5 * (p / 400_000) ** 0.5)
+
+
+def test_a_share_of_channels_is_binary_and_the_others_keep_their_activation():
+    """Study A4's mixed nets: bits of the first half, the old activation of the second, concatenated."""
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 6, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(6 * 36, 2))
+    x = torch.randn(4, 1, 8, 8)
+    real = net[:2](x)
+    mixed = binarize(net, [1], "st", mode="deterministic", share=0.5, sites=["1"])
+    found = mixed[:2](x)
+    assert torch.equal(found[:, :3], (net[0](x)[:, :3] >= 0).float())
+    assert torch.equal(found[:, 3:], real[:, 3:])
+    assert "share=0.5" in repr(mixed[1])
+
+
+@pytest.mark.parametrize("estimator", ["rloo", "muprop", "disarm", "reinforce"])
+def test_real_channels_follow_the_repeats_of_the_binary_ones(estimator):
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).double()
+    binarize(net, [1], estimator, share=0.5)
+    x = torch.randn(5, 3, dtype=torch.float64)
+    with Step(net) as step:
+        out = net[:2](x)
+        lanes = out.shape[0] // 5
+        assert torch.equal(out[:, 2:], torch.tanh(net[0](x))[:, 2:].repeat(lanes, 1))
+        losses = torch.nn.functional.cross_entropy(
+            net[2](out), step.targets(torch.zeros(5, dtype=torch.long)), reduction="none"
+        )
+        step.loss(losses).backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+
+
+def test_a_mixed_site_placed_twice_keeps_the_first_activation():
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    binarize(net, [1], "st", share=0.5)
+    binarize(net, [1], "st", share=0.25)
+    assert isinstance(net[1].rest, torch.nn.Tanh)
+    assert net[1].binary_channels(4) == 1
+    assert activation_sites(net) == ["1"]  # the activation inside is no site of its own
+
+
+@pytest.mark.parametrize("share", [0, -0.5, 1.5])
+def test_a_share_outside_0_and_1_is_refused(share):
+    with pytest.raises(ValueError, match=r"outside \(0, 1\]"):
+        binarize(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2)), [1], share=share)

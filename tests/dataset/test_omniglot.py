@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from pathlib import Path
 
@@ -214,16 +213,11 @@ def test_characters_of_training_validation_and_evaluation_are_disjoint(tmp_path)
     assert not seen["val"] & seen["test"]
 
 
-@pytest.mark.skipif(
-    not (Path(os.environ.get("BINLIT_DATA_DIR", "data")) / "omniglot-py").exists(),
-    reason="no Omniglot in BINLIT_DATA_DIR",
-)
-def test_real_omniglot_has_its_characters_in_both_splits(monkeypatch):
-    where = Path(os.environ["BINLIT_DATA_DIR"])
+def test_real_omniglot_has_its_characters_in_both_splits(real_omniglot, monkeypatch):
     monkeypatch.undo()
-    drawn = module.load_omniglot(where, download=False, image_size=28)
+    drawn = module.load_omniglot(real_omniglot, download=False, image_size=28)
     assert drawn.images.shape == (1623, 20, 28, 28)
     assert (drawn.background, len(drawn.validation)) == (964, 172)
-    other = module.load_omniglot(where, download=False, image_size=28, split="vinyals")
+    other = module.load_omniglot(real_omniglot, download=False, image_size=28, split="vinyals")
     assert (other.background, len(other.validation)) == (1200, 172)
     assert drawn.images.float().mean() / 255 > 0.8  # mostly paper

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from scipy import stats
 from torch import nn
 from torch.nn import functional as F
 
 from binlit import binarize
+from binlit.build import build_data, build_task
+from binlit.config import check
 from binlit.estimator import Step, StepError
 from binlit.model import HEADS, Conv4, MatchingNetwork, PrototypicalNetwork
+from binlit.paths import config_dir
 from binlit.task.few_shot import FewShot, interval_over_episodes, labels, shared_losses
+from binlit.train import train
 
 WAY, SHOT, QUERY = 2, 1, 2
 SUPPORT = torch.tensor([[[0], [3]]])  # one episode of two classes, (E, way, shot) into six drawings
@@ -210,3 +217,92 @@ def test_floor_cuts_small_probabilities_and_their_gradient():
     assert float(logs[0, 3, 1].detach()) == pytest.approx(math.log(0.01))
     (gradient,) = torch.autograd.grad(logs[0, 3, 1], z)
     assert not gradient.any()
+
+
+QUICK = [
+    "task=few_shot", "dataset=glyphs_fewshot", "model=conv4", "logger=none", "trainer.enable_progress_bar=false",
+    "threads=1", "dataset.characters=20", "dataset.evaluation=8", "dataset.episodes=6", "dataset.batch_size=2",
+    "dataset.train_query=3", "dataset.query=5", "dataset.val_episodes=4", "dataset.test_episodes=6",
+    "dataset.also=[[3,2]]", "dataset.rotations=[0,90]",
+]  # fmt: skip
+TIMES = ("seconds", "train_seconds")
+
+
+def composed(*overrides: str) -> dict:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return check(compose("config", [*QUICK, *overrides]))
+
+
+def run(folder: Path, *overrides: str) -> dict:
+    return train(composed(*overrides), folder)
+
+
+def test_metrics_are_those_of_the_episodes(tmp_path):
+    content = run(tmp_path, "trainer.max_epochs=1", "binary.layer=3")
+    metrics, episodes = content["metrics"], content["episodes"]
+    assert set(episodes) == {"5w1s", "3w2s"}
+    assert [len(counts) for counts in episodes.values()] == [6, 6]
+    for name, queries in (("5w1s", 25), ("3w2s", 15)):
+        accuracies = torch.tensor(episodes[name]) / queries
+        assert metrics[f"test/acc_{name}"] == pytest.approx(float(accuracies.mean()))
+        half = stats.t.ppf(0.975, 5) * float(accuracies.std()) / math.sqrt(6)
+        assert metrics[f"test/ci95_{name}"] == pytest.approx(half, abs=1e-6)
+    assert metrics["test/acc"] == pytest.approx(metrics["test/acc_5w1s"])
+    assert metrics["test/n"] == 6 * 25
+    assert content["curve"][0]["examples"] == 6 * 5 * 3  # queries
+    json.dumps(content)  # goes into a record as it is
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["binary.layer=2", "binary.mode=stochastic", "anneal=linear"],
+        ["binary.layer=[1,4]", "estimator=rloo", "task.distance=cosine", "scheduler=cosine", "scheduler.T_max=4"],
+    ],
+)
+def test_two_epochs_and_two_more_equal_four(tmp_path, overrides):
+    unbroken = run(tmp_path / "four", *overrides, "trainer.max_epochs=4")
+    run(tmp_path / "two", *overrides, "trainer.max_epochs=2")
+    last = tmp_path / "two" / "checkpoints" / "last.ckpt"
+    resumed = run(tmp_path / "more", *overrides, "trainer.max_epochs=4", f"ckpt_path={last}")
+    assert resumed["metrics"] == unbroken["metrics"]
+    assert resumed["episodes"] == unbroken["episodes"]
+    curves = [[{k: v for k, v in e.items() if k not in TIMES} for e in c["curve"]] for c in (resumed, unbroken)]
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize("estimator", ["reinforce", "nvil", "muprop", "rebar", "arms", "concrete", "st"])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_every_family_trains_by_episodes(tmp_path, estimator, precision):
+    overrides = [
+        "trainer.max_epochs=1",
+        f"estimator={estimator}",
+        "binary.layer=[2,3]",
+        f"trainer.precision={precision}",
+    ]
+    content = run(tmp_path, *overrides, "dataset.also=[]")
+    below = [content["curve"][0][f"site/features.act{i}/grad_below"] for i in (2, 3)]
+    assert all(value and math.isfinite(value) for value in below)
+
+
+def test_a_net_that_learns_nothing_stays_at_chance_and_a_trained_one_does_not(tmp_path):
+    rows = ["binary.layer=null", "dataset.characters=40", "dataset.episodes=60", "dataset.test_episodes=50"]
+    trained = run(tmp_path / "a", *rows, "trainer.max_epochs=2", "dataset.batch_size=1")
+    assert trained["metrics"]["test/acc"] > 0.5
+    task, data = build_task(composed(*rows)), build_data(composed(*rows))
+    data.setup("test")
+    batch = data.on_after_batch_transfer(next(iter(data.test_dataloader()[0])), 0)
+    task.net = nn.Sequential(nn.Flatten(), nn.Linear(784, 8)).eval()
+    torch.nn.init.zeros_(task.net[1].weight)
+    logs, targets, _ = task.evaluate(batch)
+    assert torch.allclose(logs.exp(), torch.full_like(logs, 0.2))
+    assert float((logs.argmax(1) == targets).float().mean()) == pytest.approx(0.2)
+
+
+def test_evaluation_draws_a_shared_drawing_once():
+    task, data = build_task(composed("binary.layer=4", "binary.mode=stochastic")), build_data(composed())
+    data.setup("test")
+    images, support, query = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
+    task.eval()
+    same = task.evaluate((images, torch.cat([support, support]), torch.cat([query, query])))[0].chunk(2)
+    assert torch.equal(*same)

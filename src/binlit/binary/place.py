@@ -30,11 +30,15 @@ def activation_sites(net: nn.Module) -> list[str]:
     from binlit.model.activation import HardSigmoid
 
     skipped = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin)
+    modules = dict(net.named_modules(remove_duplicate=False))  # one module at two places is two sites
     return [
         name
-        for name, module in net.named_modules(remove_duplicate=False)  # one module at two places is two sites
-        if isinstance(module, HardSigmoid | BinaryActivation)
-        or (type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, skipped))
+        for name, module in modules.items()
+        if (
+            isinstance(module, HardSigmoid | BinaryActivation)
+            or (type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, skipped))
+        )
+        and not isinstance(modules.get(name.rpartition(".")[0]), BinaryActivation)  # the activation of a mixed site
     ]
 
 
@@ -98,7 +102,8 @@ def binarize(
     for name in names:
         number = candidates.index(name) + 1 if name in candidates else None
         rest = net.get_submodule(name) if share < 1 and name in activations else None
-        rest = getattr(rest, "rest", rest)  # placed once before
+        if isinstance(rest, BinaryActivation):  # placed once before
+            rest = getattr(rest, "rest", None)
         unit = BinaryActivation(rule, mode, surrogate, levels, threshold, evaluation, name, number, share, rest)
         unit.slope.fill_(slope)
         unit.train(net.training)

@@ -81,7 +81,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 def published_rows(experiment: str) -> dict[RowKey, dict[str, float]]:
     """{row: {"acc": per cent, "loss": nats}} of the study that the experiment repeats; empty where there is none."""
     rows = _published(experiment).get("rows", [])
-    return {_key({"anneal": "none"} | {k: row[k] for k in ("layer", "mode", "estimator")}): row for row in rows}
+    return {_key({"anneal": "none"} | {k: row[k] for k in KEYS if k in row}): row for row in rows}
 
 
 def published_source(experiment: str) -> str | None:
