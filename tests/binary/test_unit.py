@@ -227,7 +227,9 @@ def test_a_mixed_site_placed_twice_keeps_the_first_activation():
     binarize(net, [1], "st", share=0.5)
     binarize(net, [1], "st", share=0.25)
     assert isinstance(net[1].rest, torch.nn.Tanh)
-    assert net[1].binary_channels(4) == 1
+    unit = net[1]
+    assert isinstance(unit, BinaryActivation)
+    assert unit.binary_channels(4) == 1
     assert activation_sites(net) == ["1"]  # the activation inside is no site of its own
 
 

@@ -292,11 +292,26 @@ def test_a_net_that_learns_nothing_stays_at_chance_and_a_trained_one_does_not(tm
     task, data = build_task(composed(*rows)), build_data(composed(*rows))
     data.setup("test")
     batch = data.on_after_batch_transfer(next(iter(data.test_dataloader()[0])), 0)
-    task.net = nn.Sequential(nn.Flatten(), nn.Linear(784, 8)).eval()
-    torch.nn.init.zeros_(task.net[1].weight)
+    constant = nn.Linear(784, 8)
+    torch.nn.init.zeros_(constant.weight)
+    task.net = nn.Sequential(nn.Flatten(), constant).eval()
     logs, targets, _ = task.evaluate(batch)
     assert torch.allclose(logs.exp(), torch.full_like(logs, 0.2))
     assert float((logs.argmax(1) == targets).float().mean()) == pytest.approx(0.2)
+
+
+def test_mean_of_draws_is_the_mean_of_probabilities():
+    cfg = composed("binary.layer=4", "binary.mode=stochastic", "binary.eval=mean", "binary.eval_draws=3")
+    task, data = build_task(cfg).eval(), build_data(cfg)
+    data.setup("test")
+    batch = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
+    torch.manual_seed(1)
+    mean = task.evaluate(batch)[0].exp()
+    torch.manual_seed(1)
+    task.eval_draws = 1
+    each = torch.stack([task.evaluate(batch)[0].exp() for _ in range(3)]).mean(0)
+    assert torch.allclose(mean, each, atol=1e-6)
+    assert torch.allclose(mean.sum(1), torch.ones(len(mean)), atol=1e-5)
 
 
 def test_evaluation_draws_a_shared_drawing_once():

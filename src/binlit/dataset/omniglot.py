@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from binlit.dataset.drawings import Drawings, resized
 from binlit.dataset.errors import DataError
@@ -26,6 +25,7 @@ from binlit.dataset.fetch import alone, fetched, roots
 from binlit.paths import cache_dir
 
 SIDE, EACH = 105, 20
+AT_ONCE = 50  # characters unpacked at once
 FOLDER = "omniglot-py"
 # Characters of each alphabet, in the order of the files. What is missing can so be named.
 ALPHABETS: dict[str, dict[str, int]] = {
@@ -98,9 +98,12 @@ def load_omniglot(data_dir: Path, download: bool, image_size: int, split: str = 
     Raises:
         DataError: files are missing or damaged; the message names them.
     """
-    bits = decoded([source(part, data_dir, download) for part in ALPHABETS])
-    chunks = [resized(255 * part, image_size) for part in bits.flatten(0, 1).split(4096)]
-    images = torch.cat(chunks).view(-1, EACH, image_size, image_size)
+    packed = decoded([source(part, data_dir, download) for part in ALPHABETS])
+    images = torch.empty(len(packed), EACH, image_size, image_size, dtype=torch.uint8)
+    for start in range(0, len(packed), AT_ONCE):  # all of them unpacked would be 358 MB
+        bits = np.unpackbits(packed[start : start + AT_ONCE], axis=2, count=SIDE * SIDE)
+        drawings = torch.from_numpy(bits).view(-1, SIDE, SIDE).mul_(255)
+        images[start : start + AT_ONCE] = resized(drawings, image_size).view(-1, EACH, image_size, image_size)
     names = [alphabet for part in ALPHABETS.values() for alphabet, count in part.items() for _ in range(count)]
     held_out = torch.tensor([i for i, name in enumerate(names) if name in VALIDATION], dtype=torch.long)
     counts = {"background": sum(ALPHABETS["images_background"].values()), "vinyals": VINYALS_TRAINING}
@@ -142,8 +145,8 @@ def source(part: str, data_dir: Path, download: bool) -> Source:
     )
 
 
-def decoded(sources: list[Source]) -> Tensor:
-    """Paper as 1 and ink as 0, (1623, 20, 105, 105) uint8: from the cache, or decoded and put there.
+def decoded(sources: list[Source]) -> np.ndarray:
+    """Packed bits, paper 1 and ink 0, (1623, 20, 1379) uint8: from the cache, or decoded and put there.
 
     Raises:
         DataError: images are missing or damaged; the message names them.
@@ -161,8 +164,7 @@ def decoded(sources: list[Source]) -> Tensor:
                 temporary = cached.with_name(f".{cached.name}.{os.getpid()}.npy")
                 np.save(temporary, packed)
                 temporary.replace(cached)
-    bits = np.unpackbits(packed, axis=2, count=SIDE * SIDE)
-    return torch.from_numpy(bits).view(-1, EACH, SIDE, SIDE)
+    return packed
 
 
 def _read_cache(path: Path) -> np.ndarray | None:

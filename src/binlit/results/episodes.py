@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,17 +48,16 @@ def episode_table(records: Sequence[Record]) -> pd.DataFrame:
                 less = np.mean([runs[seed] - base[seed] for seed in both], axis=0)
                 line["difference"], line["difference_ci95"] = interval(less.tolist())
             lines.append(line)
+    kinds = list(dict.fromkeys(line["kind"] for line in lines))
+    order = [_plain(line) for line in build_table(done).to_dict("records")]
+    lines.sort(key=lambda line: (kinds.index(line["kind"]), order.index(_plain(line))))
     table = pd.DataFrame(lines)
-    order = {_row({"row": {k: line[k] for k in KEYS}}): i for i, line in enumerate(_in_order(done))}
-    rank = [order.get(_row({"row": {k: line[k] for k in KEYS}}), len(order)) for line in lines]
-    kinds = {kind: i for i, kind in enumerate(dict.fromkeys(table["kind"]))}
-    table = table.assign(rank=rank, of=table["kind"].map(kinds)).sort_values(["of", "rank"], kind="stable")
-    return table.drop(columns=["rank", "of"]).reset_index(drop=True).fillna(dict.fromkeys(_extras(table), ""))
+    return table.fillna(dict.fromkeys(_extras(table), ""))
 
 
-def _in_order(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The rows' keys in the order of the main table."""
-    return [{str(k): v for k, v in line.items()} for line in build_table(records).to_dict("records")]
+def _plain(line: Mapping[Any, Any]) -> tuple[str, ...]:
+    """The row's keys without what a table adds to them: a place in the main table's order."""
+    return tuple(str(line[name]) for name in KEYS)
 
 
 def _extras(table: pd.DataFrame) -> list[str]:
@@ -82,12 +81,14 @@ def _accuracies(record: Record, kind: str) -> np.ndarray:
 def episodes_markdown(table: pd.DataFrame, title: str) -> str:
     """The table as a Markdown page, a part for each kind of episode; an interval that leaves 0 out is bold."""
     keys = [name for name in (*KEYS, *_extras(table)) if name != "anneal" or set(table["anneal"]) != {"none"}]
-    headings = [*keys, "n", "accuracy %", "± over seeds", "less than no binary layer"]
+    headings = [*keys, "n", "accuracy %", "± over seeds", "against no binary layer"]
     page = [f"# {title}, episode by episode"]
     for kind in dict.fromkeys(table["kind"]):
         way, shot = kind.rstrip("s").split("w")
         rows = []
-        for line in table[table["kind"] == kind].to_dict("records"):
+        for line in table.to_dict("records"):
+            if line["kind"] != kind:
+                continue
             said = f"{line['difference']:+.2f} ± {line['difference_ci95']:.2f}"
             bold = abs(line["difference"]) > line["difference_ci95"]
             said = "–" if np.isnan(line["difference"]) else f"**{said}**" if bold else said

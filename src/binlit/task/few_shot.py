@@ -13,7 +13,7 @@ from binlit.estimator import Step
 from binlit.model.head import HEADS, Head
 from binlit.task.learning import Learning
 
-ENCODE_AT_ONCE = 512  # images in evaluation mode: more than this leaves the processor's cache
+ENCODE_AT_ONCE = 128  # images in evaluation mode: more only takes memory
 
 
 class FewShot(Learning):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -145,7 +146,8 @@ class Learning(pl.LightningModule):
         """Logits of the mean prediction over `eval_draws` draws; `predict` gives logits (..., classes) of one draw."""
         if self.eval_draws == 1:
             return predict()
-        return torch.stack([predict().log_softmax(dim=-1) for _ in range(self.eval_draws)]).logsumexp(dim=0)
+        draws = torch.stack([predict().log_softmax(dim=-1) for _ in range(self.eval_draws)])
+        return draws.logsumexp(dim=0) - math.log(self.eval_draws)
 
     def _evaluate(self, part: str, batch: Any) -> None:
         logits, targets, examples = self.evaluate(batch)

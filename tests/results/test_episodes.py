@@ -1,0 +1,70 @@
+"""Rows compared episode by episode: the interval of the differences, not the difference of the intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from binlit.report import main
+from binlit.results.episodes import episode_table, episodes_markdown
+
+
+def record(layer: str, seed: int, counts: list[int], kind: str = "5w1s", **row: str) -> dict:
+    binary = layer != "none"
+    keys = {"layer": layer, "mode": "deterministic" if binary else "none", "estimator": "st" if binary else "none"}
+    return {
+        "status": "ok", "experiment": "few", "row": {**keys, "anneal": "none", **row}, "seed": seed, "duration": 1.0,
+        "fingerprint": f"{layer}{seed}{row}", "finished": "2026", "metrics": {"test/acc": np.mean(counts) / 75,
+        "test/loss": 0.1, "test/n": 75 * len(counts)}, "episodes": {kind: counts}, "curve": [],
+        "hardware": {"gpu": None, "processor": "p", "threads": 1}, "versions": {"torch": "2"},
+        "config": {"dataset": {"name": "d", "query": 15}, "model": {"name": "m", "sites": ["a"]},
+                   "binary": {"layer": [layer] if binary else None}, "trainer": {"max_epochs": 1}, "callbacks": {},
+                   "task": {}, "seed": seed},
+    }  # fmt: skip
+
+
+RECORDS = [
+    record("none", 0, [75, 70, 60, 72]),
+    record("none", 1, [73, 70, 62, 70]),
+    record("2", 0, [70, 66, 55, 68]),
+    record("2", 1, [68, 65, 58, 66]),
+    record("2", 2, [0, 0, 0, 0]),  # no partner
+]
+
+
+def test_difference_is_paired_by_episode_over_the_seeds_that_both_have():
+    table = episode_table(RECORDS)
+    assert table["layer"].tolist() == ["none", "2"]
+    base, row = table.to_dict("records")
+    less = 100 / 75 * np.mean([np.subtract(RECORDS[2 + s]["episodes"]["5w1s"], RECORDS[s]["episodes"]["5w1s"])
+                               for s in (0, 1)], axis=0)  # fmt: skip
+    assert row["difference"] == pytest.approx(less.mean())
+    assert row["difference_ci95"] == pytest.approx(stats.t.ppf(0.975, 3) * stats.sem(less))
+    assert row["n"] == 3
+    assert math.isnan(base["difference"])
+    means = np.mean([r["episodes"]["5w1s"] for r in RECORDS[:2]], axis=0) * 100 / 75
+    assert base["acc"] == pytest.approx(means.mean())
+    assert base["acc_ci95"] == pytest.approx(stats.t.ppf(0.975, 3) * stats.sem(means))
+    over_seeds = [np.mean(r["episodes"]["5w1s"]) * 100 / 75 for r in RECORDS[:2]]
+    assert base["seeds_ci95"] == pytest.approx(stats.t.ppf(0.975, 1) * stats.sem(over_seeds))
+    paired, apart = row["difference_ci95"], math.hypot(row["acc_ci95"], base["acc_ci95"])
+    assert paired < apart / 2
+
+
+def test_page_has_a_part_for_each_kind_and_the_shares_of_mixed_rows():
+    records = [*RECORDS, record("none", 0, [9, 9], "20w5s"), record("2", 0, [70, 66, 55, 68], share="0.5")]
+    page = episodes_markdown(episode_table(records), "title")
+    assert "## 5-way 1-shot" in page
+    assert "## 20-way 5-shot" in page
+    assert "| share |" in page
+    assert "**-" in page  # an interval that leaves 0 out
+
+
+def test_report_writes_the_page(tmp_path):
+    (tmp_path / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in RECORDS))
+    assert main([str(tmp_path)]) == 0
+    assert (tmp_path / "episodes.md").read_text() == episodes_markdown(episode_table(RECORDS), "few")
