@@ -4,8 +4,8 @@
 
 What is compared, each round in turn, every way over the same number of episodes:
 - study     the study's way (../PROTOCOLS of study A3, written out in `study_way`): every image of an episode is read
-            from a file of its own, scaled to its minimum and maximum, and stacked; net and images in float64; one
-            episode a step;
+            from a file of its own (28x28, prepared beforehand), scaled to its minimum and maximum, and stacked; net and
+            images in float64; one episode a step;
 - one       binlit, one episode a step, float32;
 - float32   binlit, four episodes a step, float32;
 - bf16      binlit, four episodes a step, bfloat16: the experiment's own recipe.
@@ -94,8 +94,9 @@ def binlit_way(cfg: Config) -> float:
 def composed(episodes: int, *more: str) -> Config:
     settings = [
         "binary.layer=null", "trainer.max_epochs=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
-        "threads=1", f"dataset.episodes={episodes}", "dataset.train_way=5", "dataset.train_shot=1",
-        "dataset.train_query=15", "dataset.batch_size=4", "dataset.val_episodes=1", "dataset.test_episodes=2",
+        "threads=1", "trainer.gradient_clip_val=1.0", f"dataset.episodes={episodes}", "dataset.train_way=5",
+        "dataset.train_shot=1", "dataset.train_query=15", "dataset.batch_size=4", "dataset.val_episodes=1",
+        "dataset.test_episodes=2",
     ]  # fmt: skip
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         return check(compose("config", ["+experiment=omniglot_fewshot", *settings, *more]))

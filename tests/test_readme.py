@@ -21,6 +21,7 @@ from binlit.report import insert_table
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line.partition("#")[0].split() for line in re.findall(r"^(?:python|make|tensorboard) .*$", README, re.M)]
+PAGES = {"paired.md": ["--against", "anneal=none"], "passes.md": ["--passes"], "episodes.md": []}
 TABLES = sorted(path.parent for path in (TOP / "docs" / "results").glob("*/records.jsonl"))
 
 
@@ -75,7 +76,7 @@ def test_tables_are_what_the_records_say(folder, tmp_path):
     title = (folder / "table.md").read_text().splitlines()[0].removeprefix("# ")
     again = [sys.executable, "-m", "binlit.report", str(folder), "--out", str(tmp_path), "--title", title]
     names = ["records.jsonl", "table.csv", "table.md"]
-    for name, options in {"paired.md": ["--against", "anneal=none"], "passes.md": ["--passes"]}.items():
+    for name, options in PAGES.items():
         if (folder / name).exists():
             again += options
             names.append(name)

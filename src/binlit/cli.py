@@ -34,7 +34,9 @@ class CheckBeforeRun(Callback):
 # `${run_folder:}` names the run's folder. Registered on import, so that a launcher's worker process has it as well.
 OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(check(_root_)), replace=True)
 # `${by:${estimator.name},{rloo:0.03},0.1}` looks a key up in a table, with a default behind it.
-OmegaConf.register_new_resolver("by", lambda key, table, default: table.get(key, default), replace=True)
+OmegaConf.register_new_resolver(
+    "by", lambda key, table, default: table.get(key, default) if isinstance(key, str | int) else default, replace=True
+)
 
 
 def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") -> None:

@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     if args.passes:
         write_passes(records, out)
     if any(record.get("episodes") for record in records):
-        write_episodes(records, out, args.title)
+        write_episodes(records, out, args.title or title_of(records))
     if args.into:
         try:
             insert_table(args.into, out)
@@ -66,16 +66,24 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def title_of(records: list[Record]) -> str:
+    """The experiment's name, data set and net."""
+    config = records[0]["config"]
+    return f"{_experiment(records)} ({config['dataset']['name']}, {config['model']['name']})"
+
+
+def _experiment(records: list[Record]) -> str:
+    return "+".join(sorted({record["experiment"] for record in records}))
+
+
 def write_report(records: list[Record], expected: list[Record], out: Path, title: str | None = None) -> None:
     """Prints the table and writes its four files into `out`, each whole or not at all."""
     from binlit.results.picture import to_picture
     from binlit.results.show import footnotes, to_console, to_markdown
     from binlit.results.table import build_table, published_source
 
-    experiment = "+".join(sorted({record["experiment"] for record in records}))  # published numbers: of one only
-    title = (
-        title or f"{experiment} ({records[0]['config']['dataset']['name']}, {records[0]['config']['model']['name']})"
-    )
+    title = title or title_of(records)
+    experiment = _experiment(records)  # published numbers: of one only
     table = build_table(records, expected, experiment)
     out.mkdir(parents=True, exist_ok=True)
     order = sorted(
@@ -120,12 +128,11 @@ def write_passes(records: list[Record], out: Path) -> None:
     print(f"written: {out / 'passes.md'}, {out / 'passes.png'}")
 
 
-def write_episodes(records: list[Record], out: Path, title: str | None = None) -> None:
+def write_episodes(records: list[Record], out: Path, title: str) -> None:
     """Writes episodes.md: few-shot rows against the one with no binary layer, over the same episodes."""
     from binlit.results.episodes import EPISODES, episode_table, episodes_markdown
 
-    name = title or "+".join(sorted({record["experiment"] for record in records}))
-    write_whole(out / EPISODES, episodes_markdown(episode_table(records), name))
+    write_whole(out / EPISODES, episodes_markdown(episode_table(records), title))
     print(f"written: {out / EPISODES}")
 
 

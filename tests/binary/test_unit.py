@@ -206,6 +206,30 @@ def test_a_share_of_channels_is_binary_and_the_others_keep_their_activation():
     assert "share=0.5" in repr(mixed[1])
 
 
+@pytest.mark.parametrize("estimator", [name for name, rule in ESTIMATORS.items() if rule.score_function])
+def test_real_channels_follow_the_repeats_of_two_mixed_sites(estimator):
+    """Which lane a row belongs to shows in a third channel, which no gradient rule touches."""
+    parts = [torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)]
+    net = torch.nn.Sequential(*parts).double()
+    binarize(net, [1, 2], estimator, share=0.5, example=torch.zeros(2, 3, dtype=torch.float64))
+    x = torch.randn(5, 3, dtype=torch.float64)
+    with Step(net) as step:
+        first = net[:2](x)
+        assert torch.equal(first[:, 2:], torch.tanh(net[0](x))[:, 2:].repeat(first.shape[0] // 5, 1))
+        second = net[3](net[2](first))
+        own = torch.tanh(net[2](first))[:, 2:]
+        lanes, known = second[:, 2:].unflatten(0, (-1, 5)), own.unflatten(0, (-1, 5))
+        for lane in lanes:  # what the real channels of a lane hold is what an earlier lane of the batch sent
+            assert any(torch.equal(lane, other) for other in known)
+        out = net[4](second)
+        losses = torch.nn.functional.cross_entropy(
+            out, step.targets(torch.zeros(5, dtype=torch.long)), reduction="none"
+        )
+        step.loss(losses).backward()
+    own_parameters = [p for name, p in net.named_parameters() if "estimator" not in name]
+    assert all(p.grad is not None and p.grad.any() for p in own_parameters)
+
+
 @pytest.mark.parametrize("estimator", ["rloo", "muprop", "disarm", "reinforce"])
 def test_real_channels_follow_the_repeats_of_the_binary_ones(estimator):
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).double()

@@ -66,6 +66,23 @@ def test_test_episodes_are_the_same_whatever_the_seed_and_training_ones_are_not(
     assert not torch.equal(first(one.train_dataloader()), first(other.train_dataloader()))
 
 
+@pytest.mark.parametrize("batch_size", [7, 250, 600])
+def test_test_episodes_do_not_depend_on_the_size_of_a_batch(batch_size):
+    def all_of(size):
+        batches = list(EpisodeBatches(600, size, Kind(3, 1, 2), 10, 5, seed=0, fixed=True))
+        return torch.cat([torch.cat([s, q], 2) for s, q in batches])
+
+    assert torch.equal(all_of(batch_size), all_of(50))
+
+
+def test_in_training_each_place_has_an_image_of_its_own():
+    data = glyphs(train_way=60, train_query=3, batch_size=6)
+    images, support, query = next(iter(data.train_dataloader()))
+    assert len(images) == support.numel() + query.numel()
+    assert torch.equal(torch.cat([support.flatten(), query.flatten()]), torch.arange(len(images)))
+    assert len({bytes(image.numpy()) for image in images}) < len(images)  # some drawings are there twice
+
+
 def test_training_episodes_are_a_function_of_seed_and_epoch():
     batches = EpisodeBatches(6, 4, Kind(3, 1, 2), 10, 5, seed=3)
     assert len(batches) == 2

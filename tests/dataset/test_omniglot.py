@@ -47,7 +47,7 @@ def write(root: Path, contents: dict[str, bytes], packed: bool) -> Path:
             (folder / name).write_bytes(content)
         return root
     for part in SMALL:
-        with zipfile.ZipFile(folder / f"{part}.zip", "w") as archive:
+        with zipfile.ZipFile(folder / f"{part}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in contents.items():
                 if name.startswith(part):
                     archive.writestr(name, content)
@@ -95,8 +95,9 @@ def test_decoded_once_and_again_when_the_files_change(tmp_path, monkeypatch):
 def test_a_damaged_cache_is_made_anew(tmp_path):
     root = write(tmp_path / "data", files(), packed=True)
     first = load(root)
-    (cached,) = (tmp_path / "cache").glob("omniglot-*.npy")
-    cached.write_bytes(cached.read_bytes()[:5000])
+    cached = sorted((tmp_path / "cache").glob("images_*.npy"))
+    assert len(cached) == 2
+    cached[0].write_bytes(cached[0].read_bytes()[:5000])
     assert torch.equal(load(root).images, first.images)
 
 
@@ -146,12 +147,13 @@ def test_a_cut_zip_and_a_missing_one_are_named(tmp_path):
 def test_a_changed_byte_within_a_zip_is_found(tmp_path):
     root = write(tmp_path / "data", files(), packed=True)
     path = root / "omniglot-py" / "images_background.zip"
-    raw = bytearray(path.read_bytes())
-    at = raw.find(b"IDAT") + 20
-    raw[at] ^= 0xFF
-    path.write_bytes(bytes(raw))
-    with pytest.raises(DataError, match=r"images_background.zip: .*character01/0000_01.png is damaged"):
-        load(root)
+    whole = path.read_bytes()
+    for at in range(100, 1100, 100):  # within the first image, deflated
+        raw = bytearray(whole)
+        raw[at] ^= 0xFF
+        path.write_bytes(bytes(raw))
+        with pytest.raises(DataError, match=r"images_background.zip: .*character01/0000_01.png is damaged"):
+            load(root)
 
 
 def test_resizing_keeps_thin_lines_and_the_full_range():
@@ -191,6 +193,38 @@ def test_each_character_has_held_out_drawings_by_the_seed(tmp_path):
     # a drawing and its half turn stand in the same part
     halves = {bytes(image.rot90(2, (1, 2)).contiguous().numpy()) for image in parts["test"].images}
     assert halves == seen["test"]
+
+
+def test_background_characters_alone_need_no_evaluation_file(tmp_path):
+    root = write(tmp_path / "data", files(), packed=True)
+    (root / "omniglot-py" / "images_evaluation.zip").unlink()
+    data = Omniglot(str(root), download=False, classes=5)
+    data.setup()
+    assert len(data.parts["train"]) == 80
+    with pytest.raises(DataError, match=r"images_evaluation.zip"):
+        Omniglot(str(root), download=False, classes=7).setup()
+
+
+def test_a_download_that_was_cut_off_is_fetched_again(tmp_path, monkeypatch):
+    """A half zip, or half a folder beside it, in ./data is no data: torchvision is asked again, once for all jobs."""
+    import torchvision.datasets
+
+    own = write(tmp_path / "data", files(), packed=True)
+    whole = {path.name: path.read_bytes() for path in (own / "omniglot-py").glob("*.zip")}
+    cut = own / "omniglot-py" / "images_background.zip"
+    cut.write_bytes(cut.read_bytes()[:4000])
+    (own / "omniglot-py" / "images_background" / "Latin").mkdir(parents=True)
+    asked = []
+
+    def fetch(root, background, download):
+        asked.append((root, background, download))
+        cut.write_bytes(whole[cut.name])
+
+    monkeypatch.setattr(torchvision.datasets, "Omniglot", fetch)
+    for _ in range(2):
+        drawn = module.load_omniglot(tmp_path / "elsewhere", download=True, image_size=28)
+        assert drawn.images.shape == (7, 20, 28, 28)
+    assert asked == [(str(own), True, True)]
 
 
 def test_more_classes_than_there_are_characters_are_refused(tmp_path):

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from binlit import binarize
 from binlit.build import build_data, build_task
 from binlit.config import check
+from binlit.dataset.episodes import DrawnClasses
 from binlit.estimator import Step, StepError
 from binlit.model import HEADS, Conv4, MatchingNetwork, PrototypicalNetwork
 from binlit.paths import config_dir
@@ -144,6 +145,57 @@ def test_rewarding_support_drawings_with_nothing_would_be_found_out():
     assert ((all_found.mean(0) - exact).abs() / error.clamp_min(1e-12)).max() > 8
 
 
+def overlapping(net: Any, x: torch.Tensor) -> torch.Tensor:
+    """Estimates where two episodes of a batch are of the same six drawings, as the data module hands them out."""
+    data = DrawnClasses((255 * torch.ones(2, 3, 1, 1)).to(torch.uint8), once=False)
+    images, support, query = data[(SUPPORT.repeat(2, 1, 1), QUERIES.repeat(2, 1, 1))]
+    order = torch.cat([SUPPORT.repeat(2, 1, 1).flatten(), QUERIES.repeat(2, 1, 1).flatten()])
+    assert len(images) == 12
+    found = []
+    for _ in range(1500):
+        with Step(net) as step:
+            z = net(step.inputs(x[order])).unflatten(0, (-1, 12))
+            logs = MatchingNetwork()(z[..., support, :], z[..., query.flatten(1), :])
+            losses = -logs.gather(-1, labels(query).expand(logs.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+            loss = step.loss(*shared_losses(losses, support, query, 12))
+        found.append(_flat(torch.autograd.grad(loss, list(net.parameters()))))
+    return torch.stack(found)
+
+
+def test_episodes_that_share_drawings_have_bits_of_their_own():
+    net, x = encoder(False), torch.randn(6, 3, dtype=torch.float64)
+    exact = exact_gradient(net, x, False)
+    found = overlapping(binarize(net, ["act1"], "rloo", draws=8), x)
+    score = (found.mean(0) - exact).abs() / (found.std(0) / math.sqrt(len(found))).clamp_min(1e-12)
+    assert score.max() < 4, score
+
+
+def test_weights_go_with_rewards():
+    net = binarize(encoder(False), ["act1"], "rloo")
+    with Step(net) as step:
+        out = net(torch.randn(6, 3, dtype=torch.float64))
+        with pytest.raises(StepError, match=r"weights \(6,\) must be one for each of the 6 examples, and stand beside"):
+            step.loss(out[:, 0], weights=torch.ones(6))
+        with pytest.raises(StepError, match=r"weights \(1,\)"):
+            step.loss(out[:, 0], out[:, 0], torch.ones(1))
+
+
+@pytest.mark.parametrize("estimator", ["reinforce", "nvil"])
+def test_the_very_first_step_is_unbiased_too(estimator):
+    """There is no moving average yet, and the mean of the others would depend on a support drawing's own bits."""
+    x = torch.randn(6, 3, dtype=torch.float64)
+    options = {"normalise": False, "hidden": 4} if estimator == "nvil" else {}
+    exact = exact_gradient(encoder(False), x, False)
+    net = binarize(encoder(False), ["act1"], estimator, example=x, **options)
+    found = []
+    for _ in range(300):
+        net.get_submodule("act1.estimator").get_buffer("steps").zero_()
+        found.append(estimates(net, x, 20, 1)[0])
+    all_found = torch.stack(found)
+    error = all_found.std(0) / math.sqrt(len(all_found))
+    assert ((all_found.mean(0) - exact).abs() / error.clamp_min(1e-12)).max() < 4
+
+
 def test_bitflip_is_refused_where_losses_are_shared():
     net = binarize(encoder(False), ["act1"], "bitflip")
     with pytest.raises(StepError, match="examples share losses"):
@@ -184,6 +236,21 @@ def test_prototypical_network_against_a_plain_loop():
 def test_with_one_shot_both_heads_agree():
     support, queries = torch.randn(2, 5, 1, 8), torch.randn(2, 10, 8)
     assert torch.allclose(MatchingNetwork()(support, queries), PrototypicalNetwork()(support, queries), atol=1e-5)
+
+
+def test_scale_multiplies_the_similarities():
+    support, queries = torch.randn(1, 3, 4, 5), torch.randn(1, 6, 5)
+    scaled = MatchingNetwork(scale=0.25)(support, queries)
+    assert torch.allclose(scaled, MatchingNetwork()(support / 2, queries / 2), atol=1e-5)
+    with pytest.raises(ValueError, match="scale=0 must be above 0"):
+        MatchingNetwork(scale=0)
+
+
+def test_cosine_of_an_embedding_of_zeros_has_a_gradient_of_ordinary_size():
+    support = torch.zeros(1, 3, 1, 4, requires_grad=True)
+    MatchingNetwork("cosine")(support, torch.randn(1, 2, 4))[..., 0].sum().backward()
+    assert support.grad is not None
+    assert 0 < support.grad.abs().max() < 1e5
 
 
 def test_an_unknown_distance_is_refused():

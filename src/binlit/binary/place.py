@@ -131,7 +131,7 @@ def site_shapes(net: nn.Module, example: torch.Tensor | None) -> dict[str, tuple
 
     def look(unit: Any, args: tuple[torch.Tensor, ...]) -> None:
         channels, *others = args[0].shape[1:]
-        shapes[unit.site] = (unit.binary_channels(channels) if unit.share < 1 else channels, *others)
+        shapes[unit.site] = (unit.binary_channels(channels), *others)
 
     handles = [unit.register_forward_pre_hook(look) for unit in units]
     modes = [(module, module.training) for module in net.modules()]

@@ -97,11 +97,11 @@ class BinaryActivation(nn.Module):
         count = self.binary_channels(x.shape[1])
         bits = self.binarized(x[:, :count])
         real = self.rest(x[:, count:])
-        return torch.cat([bits, tile(real, bits.shape[0] // real.shape[0]).to(bits.dtype)], dim=1)
+        return torch.cat([bits, follow(real, bits.shape[0]).to(bits.dtype)], dim=1)
 
     def binary_channels(self, channels: int) -> int:
         """How many of so many channels are binary."""
-        return max(1, round(self.share * channels))
+        return channels if self.share == 1 else max(1, round(self.share * channels))
 
     def binarized(self, x: Tensor) -> Tensor:
         """The bits of x, all of its channels."""
@@ -114,6 +114,17 @@ class BinaryActivation(nn.Module):
         return f"site={self.site!r}, mode={self.mode}, surrogate={type(self.surrogate).__name__}, low={self.low:g}" + (
             f", share={self.share:g}" if self.share < 1 else ""
         )
+
+
+def follow(real: Tensor, rows: int) -> Tensor:
+    """Rows (N, ...) of the channels that stay real, beside `rows` rows of bits.
+
+    An estimator either repeats all rows, copy after copy, or adds lanes of auxiliary values, which up to this site are
+    the drawn lane: the first rows.
+    """
+    if rows % real.shape[0]:
+        return torch.cat([real, real[: rows - real.shape[0]]])
+    return tile(real, rows // real.shape[0])
 
 
 def _refuse_unknown(name: str, value: str, known: list[str]) -> None:

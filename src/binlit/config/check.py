@@ -20,6 +20,7 @@ FIXED_SITES = {
     for name, count in {"mnist_cnn": 2, "conv4": 4, "omniglot_cnn": 4, "omniglot_cnn5": 5}.items()
 }
 NAMED_CLASSES = {"omniglot": {"background": 964, "all": 1623}}
+DRAWINGS = 20  # of each of Omniglot's characters
 EPISODES, ENCODERS = ("omniglot_fewshot", "glyphs_fewshot"), ("conv4",)
 METRICS = ("val/loss", "val/acc", "train/loss", "train/acc")
 
@@ -124,7 +125,8 @@ def _count_classes(cfg: Config) -> Config:
         hint = f" (did you mean {near}?)" if near else ""
         raise ConfigError(f"dataset.classes={said} is not allowed; choose {', '.join(named)}, or a number ≥ 2{hint}")
     if said in named:
-        count = named[said] * len(data.get("rotations") or [0])
+        rotations = data.get("rotations")
+        count = named[said] * (len(rotations) if isinstance(rotations, list) and rotations else 1)
         cfg = cfg | {"dataset": data | {"classes": count}}
         if isinstance(model, dict) and model.get("classes") == said:
             cfg["model"] = model | {"classes": count}
@@ -166,7 +168,7 @@ def _sentence(schema: type[BaseModel], detail: ErrorDetails, path: str, field: s
         return str(context["error"])
     where = _annotation(schema, [str(part) for part in detail["loc"]])
     choices = [str(choice) for choice in _literals(where)]
-    if choices and isinstance(value, str | int | float):
+    if choices and isinstance(value, str | int | float) and kind != "list_type":
         near = nearest(str(value), choices)
         hint = f" (did you mean {near}?)" if near else ""
         others = "" if kind == "literal_error" and len(get_args(where)) == len(choices) else ", or a number ≥ 1"
@@ -260,6 +262,9 @@ def _misfits(cfg: Config) -> Iterable[str]:
         yield (
             f"model.inputs={model['inputs']} does not fit dataset '{data['name']}' of {side}x{side}; write {side**2}"
         )
+    if model["name"].startswith("omniglot_cnn") and model["image_size"] != side:
+        yield f"model.image_size={model['image_size']} does not fit images of {side}x{side}; leave it out"
+    yield from _too_many(data)
     if model["name"] == "mnist_cnn" and side != 28:
         yield f"dataset.image_size={side} does not fit model 'mnist_cnn', which takes 28x28; write 28"
     yield from _unfit_task(cfg["task"]["name"], data["name"], model["name"])
@@ -278,6 +283,32 @@ def _misfits(cfg: Config) -> Iterable[str]:
             near = nearest(monitor, METRICS)
             hint = f" (did you mean {near}?)" if near else ""
             yield f"callbacks.{name}.monitor={monitor} is not logged; choose {', '.join(METRICS)}{hint}"
+
+
+def _too_many(data: Config) -> Iterable[str]:
+    """More classes or drawings than the data set has; what depends on the split of the characters is known later."""
+    name = data["name"]
+    if name in ("omniglot", "glyphs"):
+        turns, classes = len(data["rotations"]), data["classes"]
+        there = NAMED_CLASSES["omniglot"]["all"] * turns if name == "omniglot" else classes
+        if classes % turns or classes > there:
+            yield (
+                f"dataset.classes={classes} cannot be made of characters in {turns} rotations; give a multiple of "
+                f"{turns}" + (f", at most {there}" if name == "omniglot" else "")
+            )
+        each = data.get("drawings_each", DRAWINGS)
+        if data["validation"] + data["test"] >= each:
+            yield (
+                f"dataset.validation={data['validation']} and dataset.test={data['test']} leave nothing of the {each} "
+                "drawings of a character to train on"
+            )
+    if name in EPISODES:
+        each = data.get("drawings_each", DRAWINGS)
+        kinds = {"train_shot and dataset.train_query": data["train_shot"] + data["train_query"]}
+        kinds["shot and dataset.query"] = max([data["shot"], *(shot for _, shot in data["also"])]) + data["query"]
+        for keys, count in kinds.items():
+            if count > each:
+                yield f"dataset.{keys} ask for {count} drawings of a class, and there are {each}; take fewer"
 
 
 def _unfit_task(task: str, data: str, model: str) -> Iterable[str]:

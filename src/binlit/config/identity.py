@@ -15,6 +15,8 @@ WITHOUT_EFFECT_IN = {
     "dataset": ("data_dir", "download"),
     "trainer": ("log_every_n_steps", "enable_progress_bar", "enable_model_summary", "num_sanity_val_steps"),
 }
+# Settings that came when there were records already: at their default a run is what it was without them.
+ADDED_LATER = (("binary", "share", 1), ("task", "scale", None))
 NONE = "none"
 
 
@@ -47,8 +49,9 @@ def decisive(cfg: Config) -> Config:
     for group, keys in WITHOUT_EFFECT_IN.items():
         cfg[group] = {key: value for key, value in cfg[group].items() if key not in keys}
     cfg["binary"]["layer"] = chosen_layers(cfg)
-    if cfg["binary"].get("share") == 1:  # as it was before shares were there
-        del cfg["binary"]["share"]
+    for group, key, default in ADDED_LATER:
+        if cfg.get(group, {}).get(key, ...) == default:
+            del cfg[group][key]
     if not cfg["binary"]["layer"]:
         cfg["binary"], cfg["estimator"], cfg["anneal"] = NONE, NONE, NONE
     return cfg

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+def _distinct(values: list[int]) -> list[int]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"dataset.rotations={values} names an angle twice")
+    return values
+
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -16,8 +23,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Activation = Literal["hard_sigmoid", "hard_tanh", "relu"]
 RepeatAt = Literal["site", "input"]
 Way = Annotated[int, Field(ge=2)]
+OmniglotSize = Annotated[int, Field(ge=16, le=105)]
 Ink = Literal["light", "dark"]
-Rotations = Annotated[list[Literal[0, 90, 180, 270]], Field(min_length=1)]
+Rotations = Annotated[list[Literal[0, 90, 180, 270]], Field(min_length=1, max_length=4), AfterValidator(_distinct)]
 Limit = Count | Annotated[float, Field(gt=0, le=1)] | None  # batches, or a share of them
 
 
@@ -64,6 +72,7 @@ class CharacterData(Dataset):
 class Omniglot(CharacterData):
     data_dir: str
     download: bool
+    image_size: OmniglotSize
 
 
 class Glyphs(CharacterData):
@@ -93,6 +102,7 @@ class EpisodeData(Option):
 class OmniglotEpisodes(EpisodeData):
     data_dir: str
     download: bool
+    image_size: OmniglotSize
     split: Literal["background", "vinyals"]
 
 
@@ -291,6 +301,7 @@ class Task(Option):
 class FewShot(Task):
     head: Literal["matching", "prototypical"]
     distance: Literal["squared_l2", "cosine"]
+    scale: Positive | None = None
     floor: Annotated[float, Field(gt=0, lt=1)] | None
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from binlit.dataset.drawings import Drawings, check_rotations, rotated
+from binlit.dataset.drawings import Drawings, check_ink, check_rotations, rotated, with_ink
 from binlit.dataset.errors import DataError
 from binlit.dataset.glyphs import draw_glyphs
 from binlit.dataset.images import ImageData, Images, generator
@@ -39,9 +40,12 @@ class Characters(ImageData):
     ) -> None:
         super().__init__(batch_size, eval_batch_size, validation, seed, classes)
         check_rotations(rotations)
-        self.rotations, self.test = list(rotations), test
-        # 1 - pixel / 255 and pixel / 255, as (pixel / 255 - mean) / std
-        self.mean, self.std = {"light": (1.0, -1.0), "dark": (0.0, 1.0)}[ink]
+        check_ink(ink)
+        self.rotations, self.test, self.ink = list(rotations), test, ink
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 -> float32 in [0, 1], ink as `ink` says."""
+        return with_ink(images.float().mul_(1 / 255), self.ink)
 
     def drawings(self) -> Drawings:
         """All drawings there are.
@@ -91,7 +95,9 @@ class Omniglot(Characters):
         self.data_dir, self.download, self.image_size = Path(data_dir), download, image_size
 
     def drawings(self) -> Drawings:
-        return load_omniglot(self.data_dir, self.download, self.image_size)
+        return load_omniglot(
+            self.data_dir, self.download, self.image_size, characters=self.classes // len(self.rotations)
+        )
 
 
 class Glyphs(Characters):

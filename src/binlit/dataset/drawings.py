@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from binlit.dataset.errors import DataError
 
 ANGLES = (0, 90, 180, 270)
+INKS = ("light", "dark")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def rotated(images: Tensor, angles: Sequence[int]) -> Tensor:
 
     Character c at angles[i] (degrees, counter-clockwise) is at index i * C + c, so that c modulo C names its origin.
     """
-    return torch.cat([images.rot90(angle // 90, (2, 3)) for angle in angles])
+    turned = [images.rot90(angle // 90, (2, 3)) for angle in angles]
+    return torch.cat(turned) if len(turned) > 1 else turned[0]
 
 
 def resized(images: Tensor, size: int) -> Tensor:
@@ -56,6 +58,17 @@ def resized(images: Tensor, size: int) -> Tensor:
     small = F.interpolate(images.unsqueeze(1).float(), (size, size), mode="bilinear", antialias=True).squeeze(1)
     low, high = small.amin((1, 2), keepdim=True), small.amax((1, 2), keepdim=True)
     return ((small - low) * (255 / (high - low).clamp_min(1))).round().to(torch.uint8)
+
+
+def with_ink(pixels: Tensor, ink: str) -> Tensor:
+    """Pixels in [0, 1], ink dark on light, as they are (`dark`), or ink as 1 on paper 0 (`light`); changed in place."""
+    return pixels.neg_().add_(1) if ink == "light" else pixels
+
+
+def check_ink(ink: str) -> None:
+    """Raises ValueError where the ink is not known."""
+    if ink not in INKS:
+        raise ValueError(f"dataset.ink={ink!r} is not known; choose {' or '.join(INKS)}")
 
 
 def check_rotations(angles: Sequence[int]) -> None:

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from binlit.dataset.drawings import Drawings, check_rotations, rotated
+from binlit.dataset.drawings import Drawings, check_ink, check_rotations, rotated, with_ink
 from binlit.dataset.errors import DataError
 from binlit.dataset.glyphs import draw_glyphs
 from binlit.dataset.images import as_is, generator
-from binlit.dataset.omniglot import load_omniglot
+from binlit.dataset.omniglot import SPLITS, load_omniglot
 
 EpisodeBatch = tuple[Tensor, Tensor, Tensor]
+BLOCK = 250  # fixed episodes are drawn so many at once, whatever the size of a batch
 EVALUATION_SEED = 0  # the same episodes for every row and every seed of a table, so that rows can be paired
 
 
@@ -59,10 +60,16 @@ class Kind:
 
 
 class DrawnClasses(Dataset[EpisodeBatch]):
-    """Drawings of classes, (C, D, S, S) uint8, indexed by (support, query) as `draw_episodes` gives them."""
+    """Drawings of classes, (C, D, S, S) uint8, indexed by (support, query) as `draw_episodes` gives them.
 
-    def __init__(self, images: Tensor) -> None:
-        self.images = images
+    Args:
+        images: the drawings.
+        once: whether an image that several episodes of a batch share is there once, to be encoded once. Not in
+            training: each place of an image has bits, and a loss, of its own.
+    """
+
+    def __init__(self, images: Tensor, once: bool) -> None:
+        self.images, self.once = images, once
         self.flat = images.flatten(0, 1).unsqueeze(1)
 
     def __len__(self) -> int:
@@ -71,8 +78,9 @@ class DrawnClasses(Dataset[EpisodeBatch]):
     def __getitem__(self, chosen: tuple[Tensor, Tensor]) -> EpisodeBatch:
         support, query = chosen
         index = torch.cat([support.flatten(), query.flatten()])
-        distinct, place = index.unique(return_inverse=True)
-        if len(distinct) == len(index):
+        if self.once:
+            distinct, place = index.unique(return_inverse=True)
+        else:
             distinct, place = index, torch.arange(len(index))
         return self.flat[distinct], place[: support.numel()].view_as(support), place[support.numel() :].view_as(query)
 
@@ -116,10 +124,16 @@ class EpisodeBatches(Sampler[tuple[Tensor, Tensor]]):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         chance = generator(self.seed, 0 if self.fixed else self.epoch + 1)
-        left = self.count
-        while left > 0:
-            yield draw_episodes(min(left, self.batch_size), self.kind, self.classes, self.each, chance)
-            left -= self.batch_size
+        if not self.fixed:
+            for start in range(0, self.count, self.batch_size):
+                yield self._draw(min(self.batch_size, self.count - start), chance)
+            return
+        blocks = [self._draw(min(BLOCK, self.count - start), chance) for start in range(0, self.count, BLOCK)]
+        support, query = (torch.cat(part) for part in zip(*blocks, strict=True))
+        yield from zip(support.split(self.batch_size), query.split(self.batch_size), strict=True)
+
+    def _draw(self, count: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        return draw_episodes(count, self.kind, self.classes, self.each, chance)
 
 
 class Episodes(pl.LightningDataModule):
@@ -158,6 +172,7 @@ class Episodes(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         check_rotations(rotations)
+        check_ink(ink)
         self.train_kind, self.kind = Kind(train_way, train_shot, train_query), Kind(way, shot, query)
         self.episodes, self.batch_size, self.eval_batch_size = episodes, batch_size, eval_batch_size
         self.val_episodes, self.test_episodes = val_episodes, test_episodes
@@ -190,7 +205,9 @@ class Episodes(pl.LightningDataModule):
             kinds = {"train": [self.train_kind], "val": [self.kind], "test": [self.kind, *self.also]}[name]
             for kind in kinds:
                 kind.check(len(images) * len(self.rotations), drawn.each, name)
-        self.parts = {name: DrawnClasses(rotated(images, self.rotations)) for name, images in parts.items()}
+        self.parts = {
+            name: DrawnClasses(rotated(images, self.rotations), once=name != "train") for name, images in parts.items()
+        }
 
     def _loader(self, part: str, count: int, batch_size: int, kind: Kind, fixed: bool) -> DataLoader[EpisodeBatch]:
         data = self.parts[part]
@@ -211,12 +228,13 @@ class Episodes(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: EpisodeBatch, dataloader_idx: int) -> EpisodeBatch:
         images, support, query = batch
+        if self.trainer is not None and not self.trainer.training:
+            return batch  # tens of thousands of images: the task normalises them a few at a time
         return self.normalise(images), support, query
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 -> float32 in [0, 1], ink as `ink` says."""
-        pixels = images.float().mul_(1 / 255)
-        return pixels.neg_().add_(1) if self.ink == "light" else pixels
+        return with_ink(images.float().mul_(1 / 255), self.ink)
 
     def example_images(self, count: int) -> Tensor:
         """`count` validation images, one each of as many classes as there are, normalised; read after `setup`."""
@@ -240,6 +258,8 @@ class OmniglotEpisodes(Episodes):
         **others,
     ) -> None:
         super().__init__(**others)
+        if split not in SPLITS:
+            raise ValueError(f"dataset.split={split!r} is not known; choose {' or '.join(SPLITS)}")
         self.data_dir, self.download, self.image_size, self.division = Path(data_dir), download, image_size, split
 
     def drawings(self) -> Drawings:

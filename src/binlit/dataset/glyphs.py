@@ -15,7 +15,7 @@ from torch import Tensor
 from binlit.dataset.drawings import Drawings
 from binlit.dataset.images import generator
 
-STROKES, POINTS, STEPS = 4, 4, 40  # strokes at most; control points and rendered points of each
+POINTS, STEPS = 4, 25  # control points and rendered points of a stroke
 MARGIN = 0.06  # of the paper's side, left free
 HELD_OUT = 0.15  # share of the background characters
 
@@ -113,14 +113,15 @@ def rendered(paths: Tensor, thickness: Tensor, size: int) -> Tensor:
     """
     middle = (torch.arange(size) + 0.5) / size
     pixels = torch.stack(torch.meshgrid(middle, middle, indexing="xy"), dim=-1).view(-1, 2)  # (S * S, 2) as (x, y)
-    start, end = paths[:, :, :-1].flatten(1, 2), paths[:, :, 1:].flatten(1, 2)  # (N, segments, 2)
-    along = end - start
-    length = along.square().sum(-1).clamp_min(1e-12)
-    # the foot of the perpendicular, as a share of the segment: (N, pixels, segments)
-    share = (pixels @ along.mT - (start * along).sum(-1)[:, None]) / length[:, None]
-    share = share.clamp(0, 1)
-    dx = start[:, None, :, 0] + share * along[:, None, :, 0] - pixels[:, None, 0]
-    dy = start[:, None, :, 1] + share * along[:, None, :, 1] - pixels[:, None, 1]
-    distance = (dx.square() + dy.square()).amin(2).sqrt().view(-1, size, size)
+    nearest = torch.full((len(paths), len(pixels)), torch.inf)
+    for points in paths.unbind(1):  # (N, STEPS, 2); stroke by stroke, so that the distances of one fit into memory
+        start, along = points[:, :-1], points[:, 1:] - points[:, :-1]
+        length = along.square().sum(-1).clamp_min(1e-12)
+        # the foot of the perpendicular, as a share of the segment: (N, pixels, segments)
+        share = ((pixels @ along.mT - (start * along).sum(-1)[:, None]) / length[:, None]).clamp_(0, 1)
+        dx = start[:, None, :, 0] + share * along[:, None, :, 0] - pixels[:, None, 0]
+        dy = start[:, None, :, 1] + share * along[:, None, :, 1] - pixels[:, None, 1]
+        nearest = torch.minimum(nearest, (dx.square_() + dy.square_()).amin(2))
+    distance = nearest.sqrt().view(-1, size, size)
     ink = ((thickness[..., 0] - distance) * size + 0.5).clamp(0, 1)
     return (255 * (1 - ink)).round().to(torch.uint8)

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from binlit.paths import cache_dir
 
 SIDE, EACH = 105, 20
 AT_ONCE = 50  # characters unpacked at once
+FORMAT = "v1"  # of the cached file
+SPLITS = ("background", "vinyals")
 FOLDER = "omniglot-py"
 # Characters of each alphabet, in the order of the files. What is missing can so be named.
 ALPHABETS: dict[str, dict[str, int]] = {
@@ -61,7 +64,7 @@ class Source:
     def stamp(self) -> str:
         """Changes when the files do: names, sizes and times."""
         files = [self.path] if self.path.is_file() else sorted(self.path.glob("*/*/*.png"))
-        lines = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+        lines = [f"{'/'.join(file.parts[-3:])} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def images(self) -> Iterator[tuple[str, bytes]]:
@@ -79,14 +82,16 @@ class Source:
                 for name in sorted(name for name in archive.namelist() if name.endswith(".png")):
                     try:
                         yield "/".join(name.split("/")[-3:]), archive.read(name)
-                    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as error:
+                    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
                         raise DataError(f"{self.path}: {name} is damaged ({error}); fetch the zip again") from error
         except zipfile.BadZipFile as error:
             raise DataError(f"{self.path} is no zip file, or is cut off ({error}); fetch it again") from error
 
 
-def load_omniglot(data_dir: Path, download: bool, image_size: int, split: str = "background") -> Drawings:
-    """All 1,623 characters, resized.
+def load_omniglot(
+    data_dir: Path, download: bool, image_size: int, split: str = "background", characters: int | None = None
+) -> Drawings:
+    """The characters, resized, background ones first.
 
     Args:
         data_dir: looked in first, for omniglot-py/ with the zips or the folders; never written to.
@@ -94,50 +99,51 @@ def load_omniglot(data_dir: Path, download: bool, image_size: int, split: str = 
         image_size: side of the images in pixels; 105 as drawn.
         split: `background` (964 characters for training, 659 for evaluation, as the authors divide it) or `vinyals`
             (1,200 and 423, in the order of the files).
+        characters: how many are needed; all 1,623 where not given. Files that hold none of them are not asked for.
 
     Raises:
         DataError: files are missing or damaged; the message names them.
     """
-    packed = decoded([source(part, data_dir, download) for part in ALPHABETS])
-    images = torch.empty(len(packed), EACH, image_size, image_size, dtype=torch.uint8)
-    for start in range(0, len(packed), AT_ONCE):  # all of them unpacked would be 358 MB
+    names = [alphabet for part in ALPHABETS.values() for alphabet, count in part.items() for _ in range(count)]
+    wanted = min(len(names), characters or len(names))
+    of_background = sum(ALPHABETS["images_background"].values())
+    parts = list(ALPHABETS)[: 1 if wanted <= of_background else 2]
+    packed = np.concatenate([decoded(source(part, data_dir, download)) for part in parts])[:wanted]
+    images = torch.empty(wanted, EACH, image_size, image_size, dtype=torch.uint8)
+    for start in range(0, wanted, AT_ONCE):  # all of them unpacked would be 358 MB
         bits = np.unpackbits(packed[start : start + AT_ONCE], axis=2, count=SIDE * SIDE)
         drawings = torch.from_numpy(bits).view(-1, SIDE, SIDE).mul_(255)
         images[start : start + AT_ONCE] = resized(drawings, image_size).view(-1, EACH, image_size, image_size)
-    names = [alphabet for part in ALPHABETS.values() for alphabet, count in part.items() for _ in range(count)]
-    held_out = torch.tensor([i for i, name in enumerate(names) if name in VALIDATION], dtype=torch.long)
-    counts = {"background": sum(ALPHABETS["images_background"].values()), "vinyals": VINYALS_TRAINING}
-    return Drawings(images, counts[split], held_out)
+    background = min(wanted, of_background if split == "background" else VINYALS_TRAINING)
+    held_out = [i for i, name in enumerate(names[:background]) if name in VALIDATION]
+    return Drawings(images, background, torch.tensor(held_out, dtype=torch.long))
 
 
 def source(part: str, data_dir: Path, download: bool) -> Source:
-    """The part's folder or zip, fetched where it is nowhere and may be.
+    """The part's zip or folder, fetched where it is nowhere and may be.
 
     Raises:
         DataError: it is nowhere.
     """
-
-    def found(root: Path) -> Source | None:
-        for path in (root / FOLDER / part, root / part, root / FOLDER / f"{part}.zip", root / f"{part}.zip"):
-            if path.exists():
-                return Source(part, path)
-        return None
 
     def fetch(root: Path) -> None:
         from torchvision.datasets import Omniglot
 
         Omniglot(str(root), background=part == "images_background", download=True)
 
-    for root in roots(data_dir):
-        if there := found(root):
+    own = roots(data_dir)[-1]  # ./data, into which other jobs may be downloading
+    for root in roots(data_dir)[:-1]:
+        if there := found(root, part):
             return there
     why = "dataset.download is false"
     if download:
         try:
-            if there := found(fetched(FOLDER, found, fetch)):
+            if there := found(fetched(FOLDER, lambda root: found(root, part, whole=True), fetch), part):
                 return there
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, zipfile.BadZipFile) as error:
             why = f"the download failed ({str(error).splitlines()[0]})"
+    elif there := found(own, part):
+        return there
     looked = ", ".join(str(root / FOLDER) for root in roots(data_dir))
     raise DataError(
         f"no {part}.zip and no folder {part} in {looked}, and {why}. Put them there, or set BINLIT_DATA_DIR to a "
@@ -145,21 +151,30 @@ def source(part: str, data_dir: Path, download: bool) -> Source:
     )
 
 
-def decoded(sources: list[Source]) -> np.ndarray:
-    """Packed bits, paper 1 and ink 0, (1623, 20, 1379) uint8: from the cache, or decoded and put there.
+def found(root: Path, part: str, whole: bool = False) -> Source | None:
+    """Where the part is under `root`: a whole zip, else a folder, else (unless `whole`) a zip that is cut off."""
+    places = [root / FOLDER, root]
+    zips = [place / f"{part}.zip" for place in places if (place / f"{part}.zip").is_file()]
+    folders = [place / part for place in places if (place / part).is_dir()]
+    good = [path for path in zips if zipfile.is_zipfile(path)]
+    path = next(iter([*good, *([] if whole and zips else folders), *([] if whole else zips)]), None)
+    return Source(part, path) if path else None
+
+
+def decoded(source: Source) -> np.ndarray:
+    """Packed bits, paper 1 and ink 0, (characters, 20, 1379) uint8: from the cache, or decoded and put there.
 
     Raises:
         DataError: images are missing or damaged; the message names them.
     """
-    stamp = hashlib.sha256(" ".join(source.stamp() for source in sources).encode()).hexdigest()[:16]
-    cached = cache_dir() / f"omniglot-{stamp}.npy"
+    cached = cache_dir() / f"{source.part}-{FORMAT}-{source.stamp()[:16]}.npy"
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):  # a cache that cannot be written is done without
             cached.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(alone(cached.with_suffix(".lock")))  # jobs side by side: one decodes
-        packed = _read_cache(cached)
+        packed = _read_cache(cached, sum(ALPHABETS[source.part].values()))
         if packed is None:
-            packed = np.concatenate([decode(source) for source in sources])
+            packed = decode(source)
             with contextlib.suppress(OSError):
                 temporary = cached.with_name(f".{cached.name}.{os.getpid()}.npy")
                 np.save(temporary, packed)
@@ -167,9 +182,9 @@ def decoded(sources: list[Source]) -> np.ndarray:
     return packed
 
 
-def _read_cache(path: Path) -> np.ndarray | None:
+def _read_cache(path: Path, characters: int) -> np.ndarray | None:
     """The packed bits, or None where the file is missing or damaged."""
-    shape = (sum(sum(part.values()) for part in ALPHABETS.values()), EACH, -(-SIDE * SIDE // 8))
+    shape = (characters, EACH, -(-SIDE * SIDE // 8))
     try:
         packed = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):

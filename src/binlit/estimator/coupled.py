@@ -25,7 +25,7 @@ from binlit.estimator.score_function import (
     rand_draws,
     weighed,
 )
-from binlit.estimator.step import Draw
+from binlit.estimator.step import Draw, Step
 
 
 class Coupled(ScoreFunction):
@@ -62,7 +62,7 @@ class Coupled(ScoreFunction):
         """Logits (N, ...) -> bits and directions (lanes * groups, N, ...), weights (lanes * groups, N) or None."""
         raise NotImplementedError
 
-    def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
+    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
         return rewards
 
 
@@ -128,7 +128,7 @@ class Arms(Coupled):
     def draws_here(self, call: Call, repeated: bool) -> int:
         return ScoreFunction.draws_here(self, call, repeated)
 
-    def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
+    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
         return leave_one_out(self.draws, rewards)
 
     def forward(self, call: Call) -> Tensor:

@@ -135,20 +135,20 @@ class Nvil(ScoreFunction):
         head = self.baselines.of(call.site)
         return {"baseline": head(call.z.detach().to(next(head.parameters()).dtype))}  # (N,), N rows below the site
 
-    def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
-        signal = rewards - self.centre(rewards) - drawn.kept["baseline"].detach().view(_below(drawn))
+    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
+        signal = rewards - self.centre(step, rewards) - drawn.kept["baseline"].detach().view(_below(drawn))
         return signal / self.variance.to(signal.dtype).sqrt().clamp_min(1) if self.normalise else signal
 
-    def centre(self, rewards: Tensor) -> Tensor:
+    def centre(self, step: Step, rewards: Tensor) -> Tensor:
         """c: the moving mean; in the very first step the mean of the other examples."""
-        return torch.where(self.steps > 0, self.mean.to(rewards.dtype), mean_of_others(rewards))
+        return torch.where(self.steps > 0, self.mean.to(rewards.dtype), mean_of_others(step, rewards))
 
     def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
         total, rewards = super().loss(step, losses, rewards), rewards.detach()
         spread, centre = [], rewards.mean()
         at_site = rewards
         for drawn in reversed(step.draws):
-            missed = at_site - self.centre(at_site) - drawn.kept["baseline"].view(_below(drawn))
+            missed = at_site - self.centre(step, at_site) - drawn.kept["baseline"].view(_below(drawn))
             # divided by the variance, so that the size of a step does not depend on the scale of the loss
             total = add_gradient(total, missed.square().mean() / (2 * self.variance.to(missed.dtype)))
             spread.append(missed.detach().square().mean())

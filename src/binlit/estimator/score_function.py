@@ -77,14 +77,14 @@ class ScoreFunction(Estimator):
         """What else of this call the rule needs at the end of the step."""
         return {}
 
-    def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
+    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
         """rewards less a baseline that does not depend on the draw that it is compared with; shape kept."""
         raise NotImplementedError
 
     def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
         total, rewards = expected(step, losses), rewards.detach()
         for number, drawn in reversed(list(enumerate(step.draws))):
-            laid = step.weighted(self.advantage(drawn, rewards)) * drawn.score
+            laid = step.weighted(self.advantage(step, drawn, rewards)) * drawn.score
             for earlier in step.draws[:number]:
                 laid = laid if earlier.weights is None else laid * earlier.weights  # dimensions in front are later ones
             total = add_gradient(total, laid.mean())
@@ -92,8 +92,13 @@ class ScoreFunction(Estimator):
         return total
 
 
-def mean_of_others(rewards: Tensor) -> Tensor:
-    """For each example of the batch (last dimension) the mean reward of the others; shape kept."""
+def mean_of_others(step: Step, rewards: Tensor) -> Tensor:
+    """For each example of the batch (last dimension) the mean reward of the others; shape kept.
+
+    0 where examples share losses: the others' rewards then depend on the example's own bits.
+    """
+    if step.weights is not None:
+        return torch.zeros_like(rewards)
     return (rewards.sum(-1, keepdim=True) - rewards) / max(rewards.shape[-1] - 1, 1)
 
 
@@ -157,8 +162,8 @@ class Reinforce(ScoreFunction):
         self.register_buffer("baseline", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
-    def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
-        return rewards - torch.where(self.steps > 0, self.baseline.to(rewards.dtype), mean_of_others(rewards))
+    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
+        return rewards - torch.where(self.steps > 0, self.baseline.to(rewards.dtype), mean_of_others(step, rewards))
 
     def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
         total = super().loss(step, losses, rewards)
@@ -190,7 +195,7 @@ class LeaveOneOut(ScoreFunction):
         if max(self.draws) < 2:
             raise ValueError(f"draws={draws} leaves nothing to compare with; rloo needs at least 2")
 
-    def advantage(self, drawn: Draw, rewards: Tensor) -> Tensor:
+    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
         return leave_one_out(self.draws, rewards)
 
 

@@ -172,8 +172,12 @@ class Step:
                 f"'{type(self.estimator).__name__}' draws its lanes in a way that is right for one example at a time, "
                 "and here examples share losses; use another score function, such as 'rloo' or 'disarm'"
             )
-        rewards = losses if rewards is None else rewards
         batch = losses.numel() // math.prod(self.repeats)
+        if weights is not None and (rewards is None or weights.shape != (batch,)):
+            raise StepError(
+                f"weights {tuple(weights.shape)} must be one for each of the {batch} examples, and stand beside rewards"
+            )
+        rewards = losses if rewards is None else rewards
         if rewards.shape != losses.shape or any(draw.score.shape[-1] != batch for draw in self.draws):
             drawn = self.draws[0].score.shape[-1] if self.draws else batch
             raise StepError(

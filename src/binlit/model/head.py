@@ -15,27 +15,34 @@ class Head(nn.Module):
     """Base: similarity of embeddings.
 
     Args:
-        distance: `squared_l2` (similarity: minus the squared Euclidean distance) or `cosine` (times a learned scale,
-            started at 10: without one the largest probability of 5 classes is 0.65).
+        distance: `squared_l2` (similarity: minus the squared Euclidean distance) or `cosine` (times a learned scale:
+            without one the largest probability of 5 classes is 0.65).
+        scale: of the similarities, > 0: fixed for `squared_l2` (1 where not given), to start from for `cosine` (10). A
+            real encoder finds its own scale; bits cannot, and with 64 of them distances of 30 saturate the softmax.
 
     Raises:
-        ValueError: the distance is not known.
+        ValueError: the distance is not known, or scale <= 0.
 
     Shape: support (..., way, shot, D), queries (..., Q, D) -> log-probabilities of the classes (..., Q, way).
     """
 
-    def __init__(self, distance: str = "squared_l2") -> None:
+    def __init__(self, distance: str = "squared_l2", scale: float | None = None) -> None:
         super().__init__()
         if distance not in DISTANCES:
             raise ValueError(f"distance={distance!r} is not known; choose {', '.join(DISTANCES)}")
-        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0))) if distance == "cosine" else None
+        if scale is not None and not scale > 0:
+            raise ValueError(f"scale={scale} must be above 0")
+        self.scale = 1.0 if scale is None else scale
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale or 10.0))) if distance == "cosine" else None
 
     def similarity(self, queries: Tensor, others: Tensor) -> Tensor:
         """(..., Q, D) and (..., M, D) -> (..., Q, M)."""
         if self.log_scale is not None:
-            return self.log_scale.exp() * F.normalize(queries, dim=-1) @ F.normalize(others, dim=-1).mT
+            # an embedding of nothing but zeros (all bits off) has no direction: eps keeps its gradient finite
+            queries, others = F.normalize(queries, dim=-1, eps=1e-3), F.normalize(others, dim=-1, eps=1e-3)
+            return self.log_scale.exp() * queries @ others.mT
         # |q - s|^2 less |q|^2, which is the same for all s and leaves the softmax alone
-        return 2 * queries @ others.mT - others.square().sum(-1).unsqueeze(-2)
+        return self.scale * (2 * queries @ others.mT - others.square().sum(-1).unsqueeze(-2))
 
 
 class MatchingNetwork(Head):

@@ -11,9 +11,13 @@ import pandas as pd
 
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
-from binlit.results.table import KEYS, build_table, interval
+from binlit.results.table import KEYS, build_table, interval, variants_of
 
 EPISODES = "episodes.md"
+DECIDES = (
+    "name", "split", "image_size", "rotations", "query", "test_episodes", "characters", "evaluation", "drawings_each",
+    "glyph_seed",
+)  # fmt: skip
 
 
 def episode_table(records: Sequence[Record]) -> pd.DataFrame:
@@ -31,28 +35,49 @@ def episode_table(records: Sequence[Record]) -> pd.DataFrame:
         difference and difference_ci95 (less the row with no binary layer, over episodes; NaN where there is none).
     """
     done = [record for record in records if record["status"] == "ok" and record.get("episodes")]
+    settings = variants_of(done)
     lines = []
     for kind in dict.fromkeys(name for record in done for name in record["episodes"]):
-        rows: dict[tuple[tuple[str, str], ...], dict[int, np.ndarray]] = {}
+        rows: dict[tuple[tuple[str, str], ...], dict[int, Record]] = {}
         for record in done:
             if kind in record["episodes"]:
-                rows.setdefault(_row(record), {})[record["seed"]] = _accuracies(record, kind)
-        base = next((runs for row, runs in rows.items() if dict(row)["layer"] == "none"), {})
+                row = _row(record, settings.get(record["fingerprint"], {}))
+                rows.setdefault(row, {})[record["seed"]] = record
         for row, runs in rows.items():
-            mean, half = interval(np.mean(list(runs.values()), axis=0).tolist())
-            seeds = interval([float(accuracies.mean()) for accuracies in runs.values()])[1]
+            accuracies = [_accuracies(record, kind) for record in runs.values()]
+            mean, half = interval(np.mean(accuracies, axis=0).tolist())
+            seeds = interval([float(one.mean()) for one in accuracies])[1]
+            less = _differences(runs, _base(dict(row), rows), kind)
+            difference = interval(less) if less else (np.nan, np.nan)
             line: dict[str, Any] = {"kind": kind, **dict(row), "n": len(runs), "acc": mean, "acc_ci95": half}
-            line |= {"seeds_ci95": seeds, "difference": np.nan, "difference_ci95": np.nan}
-            both = sorted(set(runs) & set(base))
-            if both and dict(row)["layer"] != "none":
-                less = np.mean([runs[seed] - base[seed] for seed in both], axis=0)
-                line["difference"], line["difference_ci95"] = interval(less.tolist())
+            line |= {"seeds_ci95": seeds, "difference": difference[0], "difference_ci95": difference[1]}
             lines.append(line)
     kinds = list(dict.fromkeys(line["kind"] for line in lines))
     order = [_plain(line) for line in build_table(done).to_dict("records")]
     lines.sort(key=lambda line: (kinds.index(line["kind"]), order.index(_plain(line))))
     table = pd.DataFrame(lines)
     return table.fillna(dict.fromkeys(_extras(table), ""))
+
+
+def _base(row: dict[str, str], rows: Mapping[tuple[tuple[str, str], ...], dict[int, Record]]) -> dict[int, Record]:
+    """The runs with no binary layer that a row is compared with: of its own setting, or the only ones there are."""
+    if row["layer"] == "none":
+        return {}
+    bases = {dict(other).get("setting", ""): runs for other, runs in rows.items() if dict(other)["layer"] == "none"}
+    return bases.get(row.get("setting", ""), next(iter(bases.values())) if len(bases) == 1 else {})
+
+
+def _differences(runs: Mapping[int, Record], base: Mapping[int, Record], kind: str) -> list[float]:
+    """Episode by episode, the mean difference over the seeds that both have; [] where they met other episodes."""
+    both = [seed for seed in sorted(set(runs) & set(base)) if _asked(runs[seed]) == _asked(base[seed])]
+    if not both:
+        return []
+    return np.mean([_accuracies(runs[s], kind) - _accuracies(base[s], kind) for s in both], axis=0).tolist()
+
+
+def _asked(record: Record) -> dict[str, Any]:
+    """What decides which test episodes there are."""
+    return {key: value for key, value in record["config"]["dataset"].items() if key in DECIDES}
 
 
 def _plain(line: Mapping[Any, Any]) -> tuple[str, ...]:
@@ -65,8 +90,8 @@ def _extras(table: pd.DataFrame) -> list[str]:
     return [name for name in table.columns if name not in (*KEYS, *figures)]
 
 
-def _row(record: Record) -> tuple[tuple[str, str], ...]:
-    row = record["row"]
+def _row(record: Record, setting: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    row = {**record["row"], **setting}
     return tuple((name, str(row[name])) for name in [*KEYS, *sorted(set(row) - set(KEYS))])
 
 

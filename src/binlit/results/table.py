@@ -105,7 +105,7 @@ def _key(row: Mapping[str, Any]) -> RowKey:
 
 def _groups(records: Sequence[Record], expected: Sequence[Mapping[str, Any]]) -> dict[RowKey, Group]:
     groups: dict[RowKey, Group] = {}
-    variants = _variants(records)
+    variants = variants_of(records)
     latest = {record["fingerprint"]: record for record in sorted(records, key=lambda r: r["finished"])}
     for record in latest.values():
         row = {name: str(value) for name, value in record["row"].items()} | variants.get(record["fingerprint"], {})
@@ -118,7 +118,7 @@ def _groups(records: Sequence[Record], expected: Sequence[Mapping[str, Any]]) ->
     return groups
 
 
-def _variants(records: Sequence[Record]) -> dict[str, dict[str, str]]:
+def variants_of(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     """{fingerprint: {"setting": "optimizer.lr=0.01"}} where records of one row differ in more than the seed.
 
     So that a sweep over any other setting gets a row each, and two recipes are never averaged.

@@ -8,11 +8,11 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from binlit.dataset.episodes import EpisodeBatch
 from binlit.estimator import Step
 from binlit.model.head import HEADS, Head
 from binlit.task.learning import Learning
 
+EpisodeBatch = tuple[Tensor, Tensor, Tensor]  # images, support, query: see binlit.dataset.episodes
 ENCODE_AT_ONCE = 128  # images in evaluation mode: more only takes memory
 
 
@@ -33,7 +33,7 @@ class FewShot(Learning):
     Args:
         net: (N, C, H, W) -> embeddings (N, D).
         head: `matching` or `prototypical`.
-        distance: `squared_l2` or `cosine` (with a learned scale).
+        distance, scale: of the head, see `Head`.
         floor: probabilities below are taken for it, and send no gradient (the study's 1e-8); None for no floor.
         others: as in `Learning`; `classes` is the way of the evaluated episodes.
     """
@@ -44,11 +44,12 @@ class FewShot(Learning):
         *args: Any,
         head: str = "matching",
         distance: str = "squared_l2",
+        scale: float | None = None,
         floor: float | None = None,
         **others: Any,
     ) -> None:
         super().__init__(net, *args, **others)
-        self.head: Head = HEADS[head](distance)
+        self.head: Head = HEADS[head](distance, scale)
         self.floor = floor
         self._correct: dict[int, list[Tensor]] = {}  # by test, queries classified rightly, episode by episode
 
@@ -79,8 +80,15 @@ class FewShot(Learning):
         return logs, labels(query).flatten(), query.numel()
 
     def encode(self, images: Tensor) -> Tensor:
-        """Embeddings (N, D) in evaluation mode; each image's bits are drawn once, whatever episodes share it."""
-        return torch.cat([self.net(chunk) for chunk in images.split(ENCODE_AT_ONCE)])
+        """Embeddings (N, D) in evaluation mode; each image's bits are drawn once, whatever episodes share it.
+
+        Images (N, 1, S, S) as uint8 are normalised by the data module, a few at a time: all at once would take memory.
+        """
+        chunks = images.split(ENCODE_AT_ONCE)
+        if not images.is_floating_point():
+            data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+            return torch.cat([self.net(data.normalise(chunk)) for chunk in chunks])
+        return torch.cat([self.net(chunk) for chunk in chunks])
 
     def on_test_start(self) -> None:
         super().on_test_start()
@@ -127,7 +135,7 @@ def shared_losses(losses: Tensor, support: Tensor, query: Tensor, images: int) -
 
     Args:
         losses: (R, E, way * query).
-        support, query: the batch's indices; in training no image stands at two places.
+        support, query: the batch's indices; each names an image of its own.
         images: U, how many images there are.
 
     Returns:

@@ -85,7 +85,9 @@ class SiteMonitor(pl.Callback):
         calls: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
 
         def keep(unit: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
-            calls[unit.site] = (unit.pre_activation(args[0])[1], unit.slope.clone(), (output == 1).cpu())
+            count = unit.binary_channels(args[0].shape[1])
+            z, bits = unit.pre_activation(args[0][:, :count])[1], output[:, :count] == 1
+            calls[unit.site] = (z, unit.slope.clone(), bits.cpu())
 
         handles = [unit.register_forward_hook(keep) for unit in units]
         training = module.training
@@ -117,7 +119,8 @@ def _watch(seen: list[Tensor], index: int) -> Callable[..., None]:
         def add(gradient: Tensor) -> None:
             if _unit.step is not None:  # an estimator differentiates its control variate: not what trains the net
                 return
-            seen[index] = seen[index] + gradient.detach().float().square().sum()
+            passed = gradient.detach()[:, : _unit.binary_channels(gradient.shape[1])]
+            seen[index] = seen[index] + passed.float().square().sum()
 
         if args[0].requires_grad:
             args[0].register_hook(add)

@@ -67,4 +67,26 @@ def test_page_has_a_part_for_each_kind_and_the_shares_of_mixed_rows():
 def test_report_writes_the_page(tmp_path):
     (tmp_path / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in RECORDS))
     assert main([str(tmp_path)]) == 0
-    assert (tmp_path / "episodes.md").read_text() == episodes_markdown(episode_table(RECORDS), "few")
+    assert (tmp_path / "episodes.md").read_text() == episodes_markdown(episode_table(RECORDS), "few (d, m)")
+
+
+def test_recipes_are_kept_apart_and_compared_with_their_own_base():
+    def at(rate: float, records: list[dict]) -> list[dict]:
+        changed = []
+        for one in records:
+            config = one["config"] | {"optimizer": {"lr": rate}}
+            changed.append(one | {"config": config, "fingerprint": f"{one['fingerprint']}{rate}"})
+        return changed
+
+    table = episode_table([*at(0.1, RECORDS[:4]), *at(0.2, [record("none", 0, [10] * 4), record("2", 0, [20] * 4)])])
+    lines = {(line["setting"], line["layer"]): line for line in table.to_dict("records")}
+    assert len(lines) == 4
+    assert lines["optimizer.lr=0.2", "2"]["difference"] == pytest.approx(100 * 10 / 75)
+    assert lines["optimizer.lr=0.1", "2"]["difference"] < 0
+
+
+def test_rows_that_met_other_episodes_are_not_paired():
+    other = record("2", 0, [1] * 6)
+    other["config"] = other["config"] | {"dataset": other["config"]["dataset"] | {"test_episodes": 6}}
+    table = episode_table([RECORDS[0], other])
+    assert math.isnan(table["difference"].iloc[1])
