@@ -111,16 +111,33 @@ def drawing_share(data: Episodes, seconds_an_episode: float) -> str:
     return f"drawing an episode: {1e3 * each:.2f} ms, {100 * each / seconds_an_episode:.1f} % of its step in bf16"
 
 
-def start_seconds(cache: Path) -> float:
-    """Seconds from the command to the first training step's end, of a run of one step."""
-    words = ["+experiment=omniglot_fewshot", "binary.layer=null", "trainer.fast_dev_run=true", "threads=1"]
-    begun = time.perf_counter()
+def one_step(cache: Path) -> tuple[float, float]:
+    """Seconds and peak resident MB of a run of one training step, and one batch of validation and of each test."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            [sys.executable, "-m", "binlit.train", *words, f"output_dir={folder}"],
-            check=True, capture_output=True, env=os.environ | {"BINLIT_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-    return time.perf_counter() - begun
+        words = ["+experiment=omniglot_fewshot", "binary.layer=3", "trainer.fast_dev_run=true", f"output_dir={folder}"]
+        return measured([sys.executable, "-m", "binlit.train", *words, "threads=1"], cache)
+
+
+def libraries(cache: Path) -> tuple[float, float]:
+    """Seconds and peak resident MB of importing what a run imports, and of one convolution."""
+    code = (
+        "import torch, torchvision, scipy.stats, pandas, torch.utils.tensorboard, binlit.build, binlit.results.summary;"
+        "torch.nn.Conv2d(1, 4, 3)(torch.randn(2, 1, 8, 8)).sum().backward()"
+    )
+    return measured([sys.executable, "-c", code], cache)
+
+
+def measured(words: list[str], cache: Path) -> tuple[float, float]:
+    """Wall seconds and peak resident MB of a process with one thread; what it says is shown where it fails."""
+    begun = time.perf_counter()
+    with tempfile.TemporaryFile() as said:
+        environment = os.environ | {"BINLIT_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
+        child = subprocess.Popen(words, stdout=said, stderr=said, env=environment)
+        _, status, usage = os.wait4(child.pid, 0)
+        if status:
+            said.seek(0)
+            raise SystemExit(said.read().decode())
+    return time.perf_counter() - begun, usage.ru_maxrss / 1e3
 
 
 def main() -> None:
@@ -154,9 +171,15 @@ def main() -> None:
     console = Console(width=110, highlight=False)
     console.print(drawing_share(data, statistics.median(seconds["bf16"]) / args.episodes))
     with tempfile.TemporaryDirectory() as cache:
-        first, later = start_seconds(Path(cache)), start_seconds(Path(cache))
-    console.print(f"one step of training, validation and testing, from the command: {first:.1f} s the first time "
-                  f"(decoding included), {later:.1f} s later")  # fmt: skip
+        base, first, later = libraries(Path(cache)), one_step(Path(cache)), one_step(Path(cache))
+    console.print(
+        f"one step of training, of validation and of four tests, from the command: {first[0]:.1f} s the first time "
+        f"(decoding included), {later[0]:.1f} s later; importing the libraries alone: {base[0]:.1f} s"
+    )
+    console.print(
+        f"peak resident memory beyond the libraries' {base[1]:.0f} MB: {first[1] - base[1]:.0f} MB the first time, "
+        f"{later[1] - base[1]:.0f} MB later"
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ python -m binlit.train -m +experiment=mnist_table                     a whole ta
 
 from __future__ import annotations
 
+import gc
 import traceback
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def job(cfg: DictConfig) -> float | None:
             note = f"{record['duration']:.0f} s, {record['samples_per_s']:.0f} samples/s"
         else:
             note = "done already; resume=false trains anew"
+    gc.collect()  # in a sweep: the trainer's cycles would hold this job's data while the next one reads its own
     from binlit.results.summary import announce
 
     announce(record, folder, note, sites=not in_sweep)

@@ -92,13 +92,15 @@ def test_decoded_once_and_again_when_the_files_change(tmp_path, monkeypatch):
     assert not torch.equal(load(root).images[0, 0], first.images[0, 0])
 
 
-def test_a_damaged_cache_is_made_anew(tmp_path):
+@pytest.mark.parametrize(("size", "count"), [(105, 2), (28, 4)])
+def test_a_damaged_cache_is_made_anew(tmp_path, size, count):
     root = write(tmp_path / "data", files(), packed=True)
-    first = load(root)
+    first = load(root, size)
     cached = sorted((tmp_path / "cache").glob("images_*.npy"))
-    assert len(cached) == 2
-    cached[0].write_bytes(cached[0].read_bytes()[:5000])
-    assert torch.equal(load(root).images, first.images)
+    assert len(cached) == count
+    for path in cached:
+        path.write_bytes(path.read_bytes()[:5000])
+    assert torch.equal(load(root, size).images, first.images)
 
 
 def test_the_data_folder_is_only_read_and_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """Omniglot (Lake, Salakhutdinov, Tenenbaum 2015): 1,623 characters of 50 alphabets, each drawn by 20 people.
 
-Read from torchvision's zips or from extracted folders, decoded once into bits, and kept as one file in a cache outside
-the data folder, which is only ever read.
+Read from torchvision's zips or from extracted folders, decoded once into bits, and kept in a cache outside the data
+folder, which is only ever read.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from binlit.dataset.drawings import Drawings, resized
 from binlit.dataset.errors import DataError
@@ -26,6 +27,7 @@ from binlit.dataset.fetch import alone, fetched, roots
 from binlit.paths import cache_dir
 
 SIDE, EACH = 105, 20
+PACKED = -(-SIDE * SIDE // 8)  # bytes of one image's bits
 AT_ONCE = 50  # characters unpacked at once
 FORMAT = "v1"  # of the cached file
 SPLITS = ("background", "vinyals")
@@ -108,12 +110,7 @@ def load_omniglot(
     wanted = min(len(names), characters or len(names))
     of_background = sum(ALPHABETS["images_background"].values())
     parts = list(ALPHABETS)[: 1 if wanted <= of_background else 2]
-    packed = np.concatenate([decoded(source(part, data_dir, download)) for part in parts])[:wanted]
-    images = torch.empty(wanted, EACH, image_size, image_size, dtype=torch.uint8)
-    for start in range(0, wanted, AT_ONCE):  # all of them unpacked would be 358 MB
-        bits = np.unpackbits(packed[start : start + AT_ONCE], axis=2, count=SIDE * SIDE)
-        drawings = torch.from_numpy(bits).view(-1, SIDE, SIDE).mul_(255)
-        images[start : start + AT_ONCE] = resized(drawings, image_size).view(-1, EACH, image_size, image_size)
+    images = torch.cat([pixels(source(part, data_dir, download), image_size) for part in parts])[:wanted]
     background = min(wanted, of_background if split == "background" else VINYALS_TRAINING)
     held_out = [i for i, name in enumerate(names[:background]) if name in VALIDATION]
     return Drawings(images, background, torch.tensor(held_out, dtype=torch.long))
@@ -161,35 +158,46 @@ def found(root: Path, part: str, whole: bool = False) -> Source | None:
     return Source(part, path) if path else None
 
 
-def decoded(source: Source) -> np.ndarray:
-    """Packed bits, paper 1 and ink 0, (characters, 20, 1379) uint8: from the cache, or decoded and put there.
+def pixels(source: Source, size: int) -> Tensor:
+    """The part's images, (characters, 20, size, size) uint8, from the cache where they were made before.
 
     Raises:
         DataError: images are missing or damaged; the message names them.
     """
-    cached = cache_dir() / f"{source.part}-{FORMAT}-{source.stamp()[:16]}.npy"
+    count = sum(ALPHABETS[source.part].values())
+    name = f"{source.part}-{FORMAT}-{source.stamp()[:16]}"
+
+    def unpacked() -> np.ndarray:
+        packed = kept(f"{name}.npy", (count, EACH, PACKED), lambda: decode(source))
+        images = np.empty((count, EACH, size, size), dtype=np.uint8)
+        for start in range(0, count, AT_ONCE):  # all of them unpacked would be 358 MB
+            bits = np.unpackbits(packed[start : start + AT_ONCE], axis=2, count=SIDE * SIDE)
+            drawings = torch.from_numpy(bits).view(-1, SIDE, SIDE).mul_(255)
+            images[start : start + AT_ONCE] = resized(drawings, size).view(-1, EACH, size, size).numpy()
+        return images
+
+    if size == SIDE:  # kept as bits alone: whole pixels would take eight times the room
+        return torch.from_numpy(unpacked())
+    return torch.from_numpy(kept(f"{name}-{size}.npy", (count, EACH, size, size), unpacked))
+
+
+def kept(name: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
+    """The uint8 array of `shape` in the cache's file `name`, or what `make` gives, which is put there."""
+    cached = cache_dir() / name
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):  # a cache that cannot be written is done without
             cached.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(alone(cached.with_suffix(".lock")))  # jobs side by side: one decodes
-        packed = _read_cache(cached, sum(ALPHABETS[source.part].values()))
-        if packed is None:
-            packed = decode(source)
-            with contextlib.suppress(OSError):
-                temporary = cached.with_name(f".{cached.name}.{os.getpid()}.npy")
-                np.save(temporary, packed)
-                temporary.replace(cached)
-    return packed
-
-
-def _read_cache(path: Path, characters: int) -> np.ndarray | None:
-    """The packed bits, or None where the file is missing or damaged."""
-    shape = (characters, EACH, -(-SIDE * SIDE // 8))
-    try:
-        packed = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return packed if packed.shape == shape and packed.dtype == np.uint8 else None
+        with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or damaged
+            array = np.load(cached, allow_pickle=False)
+            if array.shape == shape and array.dtype == np.uint8:
+                return array
+        array = make()
+        with contextlib.suppress(OSError):
+            temporary = cached.with_name(f".{cached.name}.{os.getpid()}.npy")
+            np.save(temporary, array)
+            temporary.replace(cached)
+    return array
 
 
 def decode(source: Source) -> np.ndarray:
