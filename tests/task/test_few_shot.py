@@ -20,6 +20,7 @@ from binlit.build import build_data, build_task
 from binlit.config import check
 from binlit.dataset.episodes import DrawnClasses
 from binlit.estimator import Step, StepError
+from binlit.evaluate import evaluate
 from binlit.model import HEADS, Conv4, MatchingNetwork, PrototypicalNetwork
 from binlit.paths import config_dir
 from binlit.task.few_shot import FewShot, interval_over_episodes, labels, shared_losses
@@ -388,3 +389,19 @@ def test_evaluation_draws_a_shared_drawing_once():
     task.eval()
     same = task.evaluate((images, torch.cat([support, support]), torch.cat([query, query])))[0].chunk(2)
     assert torch.equal(*same)
+
+
+def test_a_checkpoint_tested_again_gives_the_same_figures(tmp_path):
+    content = run(tmp_path, "trainer.max_epochs=1", "binary.layer=2", "binary.mode=stochastic")
+    saved = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    again = evaluate(saved["config"], saved["state_dict"])
+    assert again == {k: v for k, v in content["metrics"].items() if k.startswith("test/")}
+
+
+def test_figures_of_a_mixed_site_are_those_of_its_binary_channels(tmp_path):
+    content = run(tmp_path / "mixed", "trainer.max_epochs=1", "binary.layer=2", "binary.share=0.5",
+                  "binary.threshold=-1000", "estimator=detached")  # fmt: skip
+    entry = content["curve"][0]
+    assert entry["site/features.act2/ones"] == 1
+    assert entry["site/features.act2/flat"] == 1
+    assert entry["site/features.act2/grad_below"] == 0  # though the real channels do send a gradient back
