@@ -105,7 +105,11 @@ def test_a_damaged_cache_is_made_anew(tmp_path, size, count):
 
 def test_the_data_folder_is_only_read_and_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     root = write(tmp_path / "data", files(), packed=True)
+    module.load_omniglot(
+        root, download=True, image_size=28
+    )  # ./data itself: found, so that nothing is locked or fetched
     before = sorted(root.rglob("*"))
+    assert not [path for path in before if "lock" in path.name]
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("BINLIT_CACHE_DIR", str(tmp_path / "file" / "cache"))
     assert load(root).images.shape == (7, 20, 105, 105)

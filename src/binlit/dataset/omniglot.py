@@ -128,9 +128,9 @@ def source(part: str, data_dir: Path, download: bool) -> Source:
 
         Omniglot(str(root), background=part == "images_background", download=True)
 
-    own = roots(data_dir)[-1]  # ./data, into which other jobs may be downloading
-    for root in roots(data_dir)[:-1]:
-        if there := found(root, part):
+    own = roots(data_dir)[-1]  # ./data, into which this or another job may be downloading: half a zip is no data yet
+    for root in roots(data_dir):
+        if there := found(root, part, whole=download and root == own):
             return there
     why = "dataset.download is false"
     if download:
@@ -139,8 +139,6 @@ def source(part: str, data_dir: Path, download: bool) -> Source:
                 return there
         except (OSError, RuntimeError, zipfile.BadZipFile) as error:
             why = f"the download failed ({str(error).splitlines()[0]})"
-    elif there := found(own, part):
-        return there
     looked = ", ".join(str(root / FOLDER) for root in roots(data_dir))
     raise DataError(
         f"no {part}.zip and no folder {part} in {looked}, and {why}. Put them there, or set BINLIT_DATA_DIR to a "
