@@ -111,39 +111,80 @@ def drawing_share(data: Episodes, seconds_an_episode: float) -> str:
     return f"drawing an episode: {1e3 * each:.2f} ms, {100 * each / seconds_an_episode:.1f} % of its step in bf16"
 
 
-def one_step(cache: Path) -> tuple[float, float]:
+def one_step(cache: Path, *more: str) -> tuple[float, float]:
     """Seconds and peak resident MB of a run of one training step, and one batch of validation and of each test."""
     with tempfile.TemporaryDirectory() as folder:
-        words = ["+experiment=omniglot_fewshot", "binary.layer=3", "trainer.fast_dev_run=true", f"output_dir={folder}"]
-        return measured([sys.executable, "-m", "binlit.train", *words, "threads=1"], cache)
+        words = ["+experiment=omniglot_fewshot", "binary.layer=3", "trainer.fast_dev_run=true", "threads=1", *more]
+        argv = ["binlit.train", *words, f"output_dir={folder}"]
+        return measured(
+            f"import sys, runpy; sys.argv = {argv}; runpy.run_module('binlit.train', None, '__main__')", cache
+        )
 
 
 def libraries(cache: Path) -> tuple[float, float]:
     """Seconds and peak resident MB of importing what a run imports, and of one convolution."""
-    code = (
+    return measured(
         "import torch, torchvision, scipy.stats, pandas, torch.utils.tensorboard, binlit.build, binlit.results.summary;"
-        "torch.nn.Conv2d(1, 4, 3)(torch.randn(2, 1, 8, 8)).sum().backward()"
+        "torch.nn.Conv2d(1, 4, 3)(torch.randn(2, 1, 8, 8)).sum().backward()",
+        cache,
     )
-    return measured([sys.executable, "-c", code], cache)
 
 
-def measured(words: list[str], cache: Path) -> tuple[float, float]:
+def measured(code: str, cache: Path) -> tuple[float, float]:
     """Wall seconds and peak resident MB of a process with one thread; what it says is shown where it fails."""
+    peak = "open('/proc/self/status').read().split('VmHWM:')[1]"
+    last = f"import atexit; atexit.register(lambda: print('\\npeak', {peak}))"
+    environment = os.environ | {"BINLIT_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
     begun = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        environment = os.environ | {"BINLIT_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
-        child = subprocess.Popen(words, stdout=said, stderr=said, env=environment)
-        _, status, usage = os.wait4(child.pid, 0)
-        if status:
-            said.seek(0)
-            raise SystemExit(said.read().decode())
-    return time.perf_counter() - begun, usage.ru_maxrss / 1e3
+    done = subprocess.run([sys.executable, "-c", f"{last}; {code}"], capture_output=True, text=True, env=environment)
+    seconds = time.perf_counter() - begun
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return seconds, int(done.stdout.rpartition("\npeak")[2].split()[0]) / 1e3  # Linux gives kB
+
+
+def compare_speed(data: Episodes, rounds: int, episodes: int, console: Console) -> None:
+    """The ways side by side, and the share of a step that drawing its episodes takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_files(data, Path(folder), 200)
+        ways: dict[str, Callable[[], float]] = {
+            "study": lambda: study_way(files, episodes),
+            "one": lambda: binlit_way(composed(episodes, "dataset.batch_size=1", "trainer.precision=32-true")),
+            "float32": lambda: binlit_way(composed(episodes, "trainer.precision=32-true")),
+            "bf16": lambda: binlit_way(composed(episodes)),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(rounds + 1):  # the first round warms up
+            for name, way in ways.items():
+                taken = way()
+                if number:
+                    seconds[name].append(taken)
+    title = f"conv4, 5-way 1-shot, 15 queries, 1 thread, {rounds} rounds, torch {torch.__version__}"
+    show_ratios(seconds, episodes, title, "episodes/s", ("study",))
+    console.print(drawing_share(data, statistics.median(seconds["bf16"]) / episodes))
+
+
+def show_start(console: Console) -> None:
+    """How long a start takes, and how much memory a run, with an empty cache and a filled one."""
+    little = ("dataset.val_episodes=1", "dataset.test_episodes=1", "dataset.also=[]")
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
+        base, first, later = libraries(cache), one_step(cache, *little), one_step(cache, *little)
+        whole = one_step(cache)
+    console.print(
+        f"from the command to the end of one training step and one test episode: {first[0]:.1f} s the first time "
+        f"(decoding included), {later[0]:.1f} s later; importing the libraries alone: {base[0]:.1f} s"
+    )
+    console.print(
+        f"peak resident memory beyond the libraries' {base[1]:.0f} MB: {first[1] - base[1]:.0f} MB while decoding, "
+        f"{whole[1] - base[1]:.0f} MB later with 250 episodes of each kind tested at once"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--episodes", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=5, help="0: start and memory alone (default: 5)")
+    parser.add_argument("--episodes", type=int, default=60, help="trained on in each round, each way (default: 60)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     data = build_data(composed(400))
@@ -152,34 +193,10 @@ def main() -> None:
         data.setup()
     except DataError as error:
         raise SystemExit(f"the benchmark needs Omniglot: {error}") from None
-    with tempfile.TemporaryDirectory() as folder:
-        files = write_files(data, Path(folder), 200)
-        ways: dict[str, Callable[[], float]] = {
-            "study": lambda: study_way(files, args.episodes),
-            "one": lambda: binlit_way(composed(args.episodes, "dataset.batch_size=1", "trainer.precision=32-true")),
-            "float32": lambda: binlit_way(composed(args.episodes, "trainer.precision=32-true")),
-            "bf16": lambda: binlit_way(composed(args.episodes)),
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for number in range(args.rounds + 1):  # the first round warms up
-            for name, way in ways.items():
-                taken = way()
-                if number:
-                    seconds[name].append(taken)
-    title = f"conv4, 5-way 1-shot, 15 queries, 1 thread, {args.rounds} rounds, torch {torch.__version__}"
-    show_ratios(seconds, args.episodes, title, "episodes/s", ("study",))
     console = Console(width=110, highlight=False)
-    console.print(drawing_share(data, statistics.median(seconds["bf16"]) / args.episodes))
-    with tempfile.TemporaryDirectory() as cache:
-        base, first, later = libraries(Path(cache)), one_step(Path(cache)), one_step(Path(cache))
-    console.print(
-        f"one step of training, of validation and of four tests, from the command: {first[0]:.1f} s the first time "
-        f"(decoding included), {later[0]:.1f} s later; importing the libraries alone: {base[0]:.1f} s"
-    )
-    console.print(
-        f"peak resident memory beyond the libraries' {base[1]:.0f} MB: {first[1] - base[1]:.0f} MB the first time, "
-        f"{later[1] - base[1]:.0f} MB later"
-    )
+    if args.rounds:
+        compare_speed(data, args.rounds, args.episodes, console)
+    show_start(console)
 
 
 if __name__ == "__main__":
