@@ -8,6 +8,7 @@ are no letters of any script, and results on them say nothing about Omniglot.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -25,8 +26,12 @@ def draw_glyphs(characters: int, each: int = 20, size: int = 28, seed: int = 0, 
 
     The same seed gives the same characters, whatever their number.
     """
-    images = torch.cat([_drawings(index, each, size, seed) for index in range(characters + evaluation)])
-    images = images.view(-1, each, size, size)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the tensors are small: sharing them out takes many times as long as the work
+    try:
+        images = torch.stack([_drawings(index, each, size, seed) for index in range(characters + evaluation)])
+    finally:
+        torch.set_num_threads(threads)
     held_out = torch.arange(characters - round(HELD_OUT * characters), characters)
     return Drawings(images, characters, held_out)
 
@@ -93,6 +98,7 @@ def carried_out(program: Tensor, each: int, chance: torch.Generator) -> Tensor:
     return paths + (MARGIN - low).clamp_min(0) - (high - (1 - MARGIN)).clamp_min(0)
 
 
+@cache
 def _catmull_rom() -> Tensor:
     """(STEPS, POINTS): weights of the control points along a Catmull-Rom curve through all of them."""
     weights = torch.zeros(STEPS, POINTS)
