@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench_training import show_ratios
+from bench_training import binlit_way, show_ratios
 from hydra import compose, initialize_config_dir
 from PIL import Image
 from rich.console import Console
@@ -38,7 +38,6 @@ from binlit.dataset import DataError
 from binlit.dataset.episodes import Episodes
 from binlit.model import Conv4
 from binlit.paths import config_dir
-from binlit.train import train
 
 
 def write_files(data: Episodes, folder: Path, classes: int) -> list[list[Path]]:
@@ -83,12 +82,6 @@ def study_way(files: list[list[Path]], episodes: int) -> float:
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
     return time.perf_counter() - begun
-
-
-def binlit_way(cfg: Config) -> float:
-    """Seconds of the second epoch's training, as the record counts them."""
-    with tempfile.TemporaryDirectory() as folder:
-        return train(cfg, Path(folder), in_sweep=True)["curve"][-1]["train_seconds"]
 
 
 def composed(episodes: int, *more: str) -> Config:

@@ -85,18 +85,26 @@ def _flat(gradients) -> torch.Tensor:
 def estimates(net: Any, x: torch.Tensor, episodes: int, count: int) -> torch.Tensor:
     """`count` estimates, each of `episodes` copies of the episode at once, as `FewShot` goes about it."""
     offset = 6 * torch.arange(episodes)[:, None, None]
-    support, query = SUPPORT + offset, QUERIES + offset
-    parameters = [p for n, p in net.named_parameters() if "estimator" not in n]
-    found = []
-    for _ in range(count):
-        with Step(net) as step:
-            z = net(step.inputs(x.repeat(episodes, 1))).unflatten(0, (-1, 6 * episodes))
-            logs = MatchingNetwork()(z[..., support, :], z[..., query.flatten(1), :])
-            targets = labels(query).expand(logs.shape[:-1])
-            losses = -logs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-            loss = step.loss(*shared_losses(losses, support, query, 6 * episodes))
-        found.append(_flat(torch.autograd.grad(loss, parameters)))
-    return torch.stack(found)
+    many = x.repeat(episodes, 1)
+    return torch.stack([estimate(net, many, SUPPORT + offset, QUERIES + offset) for _ in range(count)])
+
+
+def estimate(net: Any, x: torch.Tensor, support: torch.Tensor, query: torch.Tensor, taught: float = 1) -> torch.Tensor:
+    """One estimate; `taught` multiplies what support drawings are held responsible for."""
+    with Step(net) as step:
+        z = net(step.inputs(x)).unflatten(0, (-1, len(x)))
+        logs = MatchingNetwork()(z[..., support, :], z[..., query.flatten(1), :])
+        targets = labels(query).expand(logs.shape[:-1])
+        losses = -logs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+        by_image, rewards, weights = shared_losses(losses, support, query, len(x))
+        weights[support.flatten()] *= taught
+        loss = step.loss(by_image, rewards, weights)
+    return _flat(torch.autograd.grad(loss, [p for n, p in net.named_parameters() if "estimator" not in n]))
+
+
+def sigmas(found: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
+    """How many standard errors the mean of the estimates (n, P) is away from the exact gradient (P,)."""
+    return (found.mean(0) - exact).abs() / (found.std(0) / math.sqrt(len(found))).clamp_min(1e-12)
 
 
 RULES = [
@@ -116,9 +124,7 @@ def test_score_functions_agree_with_the_enumerated_episode(estimator, options, d
     layers = ["act1", "act2"] if deep else ["act1"]
     binarize(net, layers, estimator, sites=["act1", "act2"], example=x, **options)
     estimates(net, x, 4, 30)  # lets moving averages settle
-    found = estimates(net, x, 100, 150)
-    error = found.std(0) / math.sqrt(len(found))
-    score = (found.mean(0) - exact).abs() / error.clamp_min(1e-12)
+    score = sigmas(estimates(net, x, 100, 150), exact)
     assert score.max() < 4, score
 
 
@@ -127,23 +133,10 @@ def test_rewarding_support_drawings_with_nothing_would_be_found_out():
     net, x = encoder(False), torch.randn(6, 3, dtype=torch.float64)
     exact = exact_gradient(net, x, False)
     binarize(net, ["act1"], "rloo", draws=3)
-    parameters = list(net.parameters())
-    found = []
-    for _ in range(150):
-        with Step(net) as step:
-            many = x.repeat(100, 1)
-            z = net(step.inputs(many)).unflatten(0, (-1, 600))
-            offset = 6 * torch.arange(100)[:, None, None]
-            support, query = SUPPORT + offset, QUERIES + offset
-            logs = MatchingNetwork()(z[..., support, :], z[..., query.flatten(1), :])
-            losses = -logs.gather(-1, labels(query).expand(logs.shape[:-1]).unsqueeze(-1)).squeeze(-1)
-            by_image, rewards, weights = shared_losses(losses, support, query, 600)
-            weights[support.flatten()] = 0
-            loss = step.loss(by_image, rewards, weights)
-        found.append(_flat(torch.autograd.grad(loss, parameters)))
-    all_found = torch.stack(found)
-    error = all_found.std(0) / math.sqrt(len(all_found))
-    assert ((all_found.mean(0) - exact).abs() / error.clamp_min(1e-12)).max() > 8
+    offset = 6 * torch.arange(100)[:, None, None]
+    many = x.repeat(100, 1)
+    found = torch.stack([estimate(net, many, SUPPORT + offset, QUERIES + offset, taught=0) for _ in range(150)])
+    assert sigmas(found, exact).max() > 8
 
 
 def overlapping(net: Any, x: torch.Tensor) -> torch.Tensor:
@@ -152,22 +145,13 @@ def overlapping(net: Any, x: torch.Tensor) -> torch.Tensor:
     images, support, query = data[(SUPPORT.repeat(2, 1, 1), QUERIES.repeat(2, 1, 1))]
     order = torch.cat([SUPPORT.repeat(2, 1, 1).flatten(), QUERIES.repeat(2, 1, 1).flatten()])
     assert len(images) == 12
-    found = []
-    for _ in range(1500):
-        with Step(net) as step:
-            z = net(step.inputs(x[order])).unflatten(0, (-1, 12))
-            logs = MatchingNetwork()(z[..., support, :], z[..., query.flatten(1), :])
-            losses = -logs.gather(-1, labels(query).expand(logs.shape[:-1]).unsqueeze(-1)).squeeze(-1)
-            loss = step.loss(*shared_losses(losses, support, query, 12))
-        found.append(_flat(torch.autograd.grad(loss, list(net.parameters()))))
-    return torch.stack(found)
+    return torch.stack([estimate(net, x[order], support, query) for _ in range(1500)])
 
 
 def test_episodes_that_share_drawings_have_bits_of_their_own():
     net, x = encoder(False), torch.randn(6, 3, dtype=torch.float64)
     exact = exact_gradient(net, x, False)
-    found = overlapping(binarize(net, ["act1"], "rloo", draws=8), x)
-    score = (found.mean(0) - exact).abs() / (found.std(0) / math.sqrt(len(found))).clamp_min(1e-12)
+    score = sigmas(overlapping(binarize(net, ["act1"], "rloo", draws=8), x), exact)
     assert score.max() < 4, score
 
 
@@ -192,9 +176,7 @@ def test_the_very_first_step_is_unbiased_too(estimator):
     for _ in range(300):
         net.get_submodule("act1.estimator").get_buffer("steps").zero_()
         found.append(estimates(net, x, 20, 1)[0])
-    all_found = torch.stack(found)
-    error = all_found.std(0) / math.sqrt(len(all_found))
-    assert ((all_found.mean(0) - exact).abs() / error.clamp_min(1e-12)).max() < 4
+    assert sigmas(torch.stack(found), exact).max() < 4
 
 
 def test_bitflip_is_refused_where_losses_are_shared():
