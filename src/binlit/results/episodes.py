@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +36,8 @@ def episode_table(records: Sequence[Record]) -> pd.DataFrame:
     done = [record for record in records if record["status"] == "ok" and record.get("episodes")]
     settings = variants_of(done)
     lines = []
-    for kind in dict.fromkeys(name for record in done for name in record["episodes"]):
+    kinds = sorted({name for record in done for name in record["episodes"]}, key=_size)
+    for kind in kinds:
         rows: dict[tuple[tuple[str, str], ...], dict[int, Record]] = {}
         for record in done:
             if kind in record["episodes"]:
@@ -52,7 +52,6 @@ def episode_table(records: Sequence[Record]) -> pd.DataFrame:
             line: dict[str, Any] = {"kind": kind, **dict(row), "n": len(runs), "acc": mean, "acc_ci95": half}
             line |= {"seeds_ci95": seeds, "difference": difference[0], "difference_ci95": difference[1]}
             lines.append(line)
-    kinds = list(dict.fromkeys(line["kind"] for line in lines))
     order = [_plain(line) for line in build_table(done).to_dict("records")]
     lines.sort(key=lambda line: (kinds.index(line["kind"]), order.index(_plain(line))))
     table = pd.DataFrame(lines)
@@ -95,11 +94,15 @@ def _row(record: Record, setting: Mapping[str, str]) -> tuple[tuple[str, str], .
     return tuple((name, str(row[name])) for name in [*KEYS, *sorted(set(row) - set(KEYS))])
 
 
+def _size(kind: str) -> tuple[int, int]:
+    """Way and shot of a kind's name, such as `5w1s`."""
+    way, shot = kind.rstrip("s").split("w")
+    return int(way), int(shot)
+
+
 def _accuracies(record: Record, kind: str) -> np.ndarray:
     """Per cent of the queries of each episode that were classified rightly."""
-    found = re.fullmatch(r"(\d+)w\d+s", kind)
-    assert found
-    queries = int(found[1]) * record["config"]["dataset"]["query"]
+    queries = _size(kind)[0] * record["config"]["dataset"]["query"]
     return 100 * np.asarray(record["episodes"][kind], dtype=float) / queries
 
 
@@ -109,7 +112,7 @@ def episodes_markdown(table: pd.DataFrame, title: str) -> str:
     headings = [*keys, "n", "accuracy %", "± over seeds", "against no binary layer"]
     page = [f"# {title}, episode by episode"]
     for kind in dict.fromkeys(table["kind"]):
-        way, shot = kind.rstrip("s").split("w")
+        way, shot = _size(kind)
         rows = []
         for line in table.to_dict("records"):
             if line["kind"] != kind:
