@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 from binlit.report import main, write_report
+from binlit.results.interval import interval
 from binlit.results.record import read_records, set_aside, write_record
 from binlit.results.show import cells, to_markdown
-from binlit.results.table import build_table, interval, published_rows
+from binlit.results.table import build_table, published_rows
 
 NONE = {"layer": "none", "mode": "none", "estimator": "none", "anneal": "none"}
 ST1 = {"layer": "1", "mode": "stochastic", "estimator": "st", "anneal": "none"}

@@ -23,7 +23,8 @@ from binlit.estimator import Step, StepError
 from binlit.evaluate import evaluate
 from binlit.model import HEADS, Conv4, MatchingNetwork, PrototypicalNetwork
 from binlit.paths import config_dir
-from binlit.task.few_shot import FewShot, interval_over_episodes, labels, shared_losses
+from binlit.results.interval import interval
+from binlit.task.few_shot import FewShot, labels, shared_losses
 from binlit.train import train
 
 WAY, SHOT, QUERY = 2, 1, 2
@@ -255,7 +256,7 @@ def test_cosine_without_scale_would_cap_at_065():
 
 def test_interval_over_episodes_is_scipys():
     x = torch.rand(50)
-    mean, half = interval_over_episodes(x)
+    mean, half = interval(x.tolist())
     low, high = stats.t.interval(0.95, 49, loc=float(x.double().mean()), scale=stats.sem(x.double().numpy()))
     assert (mean - half, mean + half) == pytest.approx((low, high))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from binlit.dataset.drawings import Drawings, check_ink, check_rotations, rotated, with_ink
+from binlit.dataset.drawings import Drawings, check_ink, check_rotations, normalised, rotated
 from binlit.dataset.errors import DataError
 from binlit.dataset.glyphs import draw_glyphs
 from binlit.dataset.images import ImageData, Images, generator
@@ -44,8 +44,8 @@ class Characters(ImageData):
         self.rotations, self.test, self.ink = list(rotations), test, ink
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 -> float32 in [0, 1], ink as `ink` says."""
-        return with_ink(images.float().mul_(1 / 255), self.ink)
+        """uint8 -> float32, see `binlit.dataset.drawings.normalised`."""
+        return normalised(images, self.ink)
 
     def drawings(self) -> Drawings:
         """All drawings there are.

@@ -60,8 +60,9 @@ def resized(images: Tensor, size: int) -> Tensor:
     return ((small - low) * (255 / (high - low).clamp_min(1))).round().to(torch.uint8)
 
 
-def with_ink(pixels: Tensor, ink: str) -> Tensor:
-    """Pixels in [0, 1], ink dark on light, as they are (`dark`), or ink as 1 on paper 0 (`light`); changed in place."""
+def normalised(images: Tensor, ink: str) -> Tensor:
+    """uint8 -> float32 in [0, 1]: ink dark on light as in the files (`dark`), or ink as 1 on paper 0 (`light`)."""
+    pixels = images.float().mul_(1 / 255)
     return pixels.neg_().add_(1) if ink == "light" else pixels
 
 

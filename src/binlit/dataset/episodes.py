@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from binlit.dataset.drawings import Drawings, check_ink, check_rotations, rotated, with_ink
+from binlit.dataset.drawings import Drawings, check_ink, check_rotations, normalised, rotated
 from binlit.dataset.errors import DataError
 from binlit.dataset.glyphs import draw_glyphs
 from binlit.dataset.images import as_is, generator
@@ -233,8 +233,8 @@ class Episodes(pl.LightningDataModule):
         return self.normalise(images), support, query
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 -> float32 in [0, 1], ink as `ink` says."""
-        return with_ink(images.float().mul_(1 / 255), self.ink)
+        """uint8 -> float32, see `binlit.dataset.drawings.normalised`."""
+        return normalised(images, self.ink)
 
     def example_images(self, count: int) -> Tensor:
         """`count` validation images, one each of as many classes as there are, normalised; read after `setup`."""

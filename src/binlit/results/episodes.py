@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from binlit.results.interval import interval
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
-from binlit.results.table import KEYS, build_table, interval, variants_of
+from binlit.results.table import KEYS, build_table, variants_of
 
 EPISODES = "episodes.md"
 DECIDES = (

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from binlit.results.interval import interval
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
-from binlit.results.table import KEYS, interval
+from binlit.results.table import KEYS
 
 PAIRED = "paired.md"
 

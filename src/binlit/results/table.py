@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from scipy import stats
 
 from binlit.config import decisive
 from binlit.config.schema import OPTIONS
 from binlit.paths import PACKAGE
+from binlit.results.interval import interval
 from binlit.results.record import Record
 
 KEYS = ("layer", "mode", "estimator", "anneal")
@@ -68,14 +68,6 @@ def _add_costs(lines: list[dict[str, Any]]) -> None:
     for line in lines:
         base = bases.get(line.get("setting", ""), next(iter(bases.values())) if len(bases) == 1 else np.nan)
         line["acc_cost"] = base - line["acc"]
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half-width of the 95 % t interval (NaN for fewer than two values)."""
-    x = np.asarray(values, dtype=float)
-    if len(x) < 2:
-        return (float(x.mean()) if len(x) else float("nan")), float("nan")
-    return float(x.mean()), float(stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
 
 
 def published_rows(experiment: str) -> dict[RowKey, dict[str, float]]:

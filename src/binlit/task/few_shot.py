@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from binlit.estimator import Step
 from binlit.model.head import HEADS, Head
+from binlit.results.interval import interval
 from binlit.task.learning import Learning
 
 EpisodeBatch = tuple[Tensor, Tensor, Tensor]  # images, support, query: see binlit.dataset.episodes
@@ -108,20 +108,10 @@ class FewShot(Learning):
         kinds = [self.trainer.datamodule.kind, *self.trainer.datamodule.also]  # type: ignore[attr-defined]
         for number, right in self._correct.items():
             kind, counts = kinds[number], torch.cat(right)
-            mean, half = interval_over_episodes(counts / (kind.way * kind.query))
+            # an episode is one observation: its queries share classes and support drawings, and are not independent
+            mean, half = interval((counts / (kind.way * kind.query)).tolist())
             self.log_dict({f"test/acc_{kind.name}": mean, f"test/ci95_{kind.name}": half})
             self.tested.setdefault("episodes", {})[kind.name] = counts.tolist()
-
-
-def interval_over_episodes(accuracies: Tensor) -> tuple[float, float]:
-    """Mean accuracy over episodes, and the half-width of its 95 % interval (Student's t; NaN for one episode).
-
-    An episode is one observation: its queries share classes and support drawings, and are not independent.
-    """
-    x = accuracies.double()
-    if len(x) < 2:
-        return float(x.mean()), float("nan")
-    return float(x.mean()), float(stats.t.ppf(0.975, len(x) - 1) * x.std() / len(x) ** 0.5)
 
 
 def labels(query: Tensor) -> Tensor:
