@@ -16,18 +16,27 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from binlit.binary import BinaryActivation as BinaryActivation
     from binlit.binary import binarize as binarize
+    from binlit.binary import binarize_weights as binarize_weights
+    from binlit.binary import clip_latents as clip_latents
     from binlit.binary import set_slope as set_slope
+    from binlit.binary import weight_groups as weight_groups
     from binlit.estimator import ESTIMATORS as ESTIMATORS
     from binlit.estimator import Step as Step
 
 _HOME = {
     "BinaryActivation": "binlit.binary",
     "binarize": "binlit.binary",
+    "binarize_weights": "binlit.binary",
+    "clip_latents": "binlit.binary",
     "set_slope": "binlit.binary",
+    "weight_groups": "binlit.binary",
     "ESTIMATORS": "binlit.estimator",
     "Step": "binlit.estimator",
 }
-__all__ = ["ESTIMATORS", "BinaryActivation", "Step", "__version__", "binarize", "set_slope"]
+__all__ = [
+    "ESTIMATORS", "BinaryActivation", "Step", "__version__", "binarize", "binarize_weights", "clip_latents",
+    "set_slope", "weight_groups",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

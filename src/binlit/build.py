@@ -14,8 +14,8 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
-from binlit.binary import binarize
-from binlit.config import Config, ConfigError, chosen_layers, image_size
+from binlit.binary import binarize, binarize_weights
+from binlit.config import Config, ConfigError, channels, chosen_layers, chosen_weights, image_size
 from binlit.task import Learning, ProgressBar
 
 
@@ -52,14 +52,24 @@ def build_net(cfg: Config) -> nn.Module:
     Warns:
         OutputSiteWarning: a site is the classifier's output.
     """
-    net = build(cfg["model"], without=("name", "sites"))
-    layers = chosen_layers(cfg)
+    net = build(cfg["model"], without=("name", "sites", "layers"))
+    layers, weights = chosen_layers(cfg), chosen_weights(cfg)
+    if weights:
+        how = cfg["weight"]
+        binarize_weights(
+            net,
+            _numbers(weights),
+            build(how["estimator"], without=("name", "surrogate")),
+            candidates=cfg["model"]["layers"],
+            evaluation=how["eval"],
+            **{key: how[key] for key in ("mode", "surrogate", "scale", "clip", "rate", "init")},
+        )
     if not layers:
         return net
     binary = cfg["binary"]
     return binarize(
         net,
-        [int(layer) if layer.isdigit() else layer for layer in layers],
+        _numbers(layers),
         build(cfg["estimator"], without=("name", "surrogate")),
         sites=cfg["model"]["sites"],
         mode=binary["mode"],
@@ -68,8 +78,12 @@ def build_net(cfg: Config) -> nn.Module:
         threshold=binary["threshold"],
         evaluation="sample" if binary["eval"] == "mean" else binary["eval"],
         share=binary.get("share", 1.0),
-        example=torch.zeros(1, 1, image_size(cfg), image_size(cfg)),
+        example=torch.zeros(1, channels(cfg), image_size(cfg), image_size(cfg)),
     )
+
+
+def _numbers(layers: list[str]) -> list[int | str]:
+    return [int(layer) if layer.isdigit() else layer for layer in layers]
 
 
 def build_task(cfg: Config) -> Learning:

@@ -37,6 +37,8 @@ OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(check
 OmegaConf.register_new_resolver(
     "by", lambda key, table, default: table.get(key, default) if isinstance(key, str | int) else default, replace=True
 )
+# `${decay:0.0001,${trainer.max_epochs}}` is the factor of an epoch that comes to 0.0001 after all of them.
+OmegaConf.register_new_resolver("decay", lambda whole, epochs: whole ** (1 / epochs), replace=True)
 
 
 def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") -> None:

@@ -73,7 +73,8 @@ def binarize(
     Args:
         net: any module; weights, their names and the order of layers stay as they are.
         layers: a number, counted from 1 among `sites`; the name of any module (also outside `sites`); a list; `all`;
-            `first`; `last`; `output` for the classifier's output (warned of); None for no binary layer.
+            `first`; `last`; `inner` (all but these two); `output` for the classifier's output (warned of); None for no
+            binary layer.
         estimator: a name from `ESTIMATORS`, or an estimator object.
         sites: names of the candidate modules; the net's activation modules where not given.
         mode, levels, threshold, evaluation: as in `BinaryActivation`.
@@ -146,14 +147,19 @@ def site_shapes(net: nn.Module, example: torch.Tensor | None) -> dict[str, tuple
     return shapes
 
 
-def resolve_layers(layers: int | str | Sequence[int | str] | None, sites: Sequence[str], net: nn.Module) -> list[str]:
+def resolve_layers(
+    layers: int | str | Sequence[int | str] | None, sites: Sequence[str], net: nn.Module, noun: str = "sites"
+) -> list[str]:
     """Names of the modules that `layers` means, in the order given, without repeats (see `binarize`)."""
     if layers is None or layers == "none":
         return []
     if layers == "all":
         if not sites:
-            raise ValueError("layers='all' finds no activation module in this net; name modules instead")
+            kind = "activation module" if noun == "sites" else "layer with a weight"
+            raise ValueError(f"layers='all' finds no {kind} in this net; name modules instead")
         return list(sites)
+    if layers == "inner":
+        return list(sites[1:-1])
     wanted = [layers] if isinstance(layers, int | str) else list(layers)
     modules = [name for name, _ in net.named_modules() if name]
     ends = {"first": 1, "last": len(sites)}
@@ -172,7 +178,7 @@ def resolve_layers(layers: int | str | Sequence[int | str] | None, sites: Sequen
             near = difflib.get_close_matches(str(layer), modules, 1)
             hint = f"; nearest module: {near[0]}" if near else ""
             raise ValueError(
-                f"layer {layer!r} does not exist: this net has {len(sites)} sites "
+                f"layer {layer!r} does not exist: this net has {len(sites)} {noun} "
                 f"({', '.join(f'{i}={s}' for i, s in enumerate(sites, 1))}), or give 'all', 'output' or a module's "
                 f"name{hint}"
             )
@@ -204,8 +210,9 @@ def binary_units(net: nn.Module) -> list[BinaryActivation]:
 
 
 def estimators(net: nn.Module) -> list[Estimator]:
-    """The estimators of the binary units of `net`, each once."""
-    return list({id(unit.estimator): unit.estimator for unit in binary_units(net)}.values())
+    """The estimators of the binary units and binary weights of `net`, each once."""
+    found = [getattr(module, "estimator", None) for module in net.modules()]
+    return list({id(rule): rule for rule in found if isinstance(rule, Estimator)}.values())
 
 
 def _end_of_chain(net: nn.Module) -> str | None:

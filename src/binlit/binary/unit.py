@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -54,9 +56,9 @@ class BinaryActivation(nn.Module):
         super().__init__()
         if not 0 < share <= 1:
             raise ValueError(f"share={share} is outside (0, 1]: it is the share of channels that are binary")
-        _refuse_unknown("mode", mode, ["stochastic", "deterministic"])
-        _refuse_unknown("surrogate", surrogate, list(SURROGATES))
-        _refuse_unknown("evaluation", evaluation, ["auto", "sample", "threshold"])
+        refuse_unknown("mode", mode, ["stochastic", "deterministic"])
+        refuse_unknown("surrogate", surrogate, list(SURROGATES))
+        refuse_unknown("evaluation", evaluation, ["auto", "sample", "threshold"])
         self.estimator = estimator
         self.mode = mode
         self.surrogate = SURROGATES[surrogate]()
@@ -127,6 +129,7 @@ def follow(real: Tensor, rows: int) -> Tensor:
     return tile(real, rows // real.shape[0])
 
 
-def _refuse_unknown(name: str, value: str, known: list[str]) -> None:
+def refuse_unknown(name: str, value: str, known: Iterable[str]) -> None:
+    """ValueError where `value` is none of the `known`."""
     if value not in known:
         raise ValueError(f"{name}={value!r} is not known; choose {', '.join(known)}")

@@ -1,9 +1,20 @@
 """The typed schema, the check of a composed config, and the identity of a run. Free of torch: it answers at once."""
 
-from binlit.config.check import Config, ConfigError, check, check_choices, chosen_layers, image_size, nearest
+from binlit.config.check import (
+    Config,
+    ConfigError,
+    channels,
+    check,
+    check_choices,
+    chosen_layers,
+    chosen_weights,
+    image_size,
+    nearest,
+)
 from binlit.config.identity import decisive, fingerprint, row_of, run_folder
 
 __all__ = [
-    "Config", "ConfigError", "check", "check_choices", "chosen_layers", "decisive", "fingerprint", "image_size",
+    "Config", "ConfigError", "channels", "check",
+    "check_choices", "chosen_layers", "chosen_weights", "decisive", "fingerprint", "image_size",
     "nearest", "row_of", "run_folder",
 ]  # fmt: skip

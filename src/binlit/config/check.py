@@ -12,12 +12,12 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from binlit.config.schema import OPTIONS, RELAXATIONS, SCORE_FUNCTIONS, OwnOption, Run
+from binlit.config.schema import OPTIONS, RELAXATIONS, SCORE_FUNCTIONS, OwnOption, Run, Weight
 
 Config = dict[str, Any]
 FIXED_SITES = {
     name: [f"features.act{i}" for i in range(1, count + 1)]
-    for name, count in {"mnist_cnn": 2, "conv4": 4, "omniglot_cnn": 4, "omniglot_cnn5": 5}.items()
+    for name, count in {"mnist_cnn": 2, "conv4": 4, "omniglot_cnn": 4, "omniglot_cnn5": 5, "bnn_convnet": 8}.items()
 }
 NAMED_CLASSES = {"omniglot": {"background": 964, "all": 1623}}
 DRAWINGS = 20  # of each of Omniglot's characters
@@ -41,7 +41,16 @@ def check(cfg: DictConfig | Config) -> Config:
     problems = _problems(Run, cfg, "")
     if not problems:  # what is wrong at the top often comes back in a group that repeats it
         for group, options in OPTIONS.items():
+            if group == "weight":  # of one kind whatever its name; records from before it was there lack it
+                problems += _problems(Weight, cfg[group], group) if cfg.get(group) else []
+                continue
             problems += _problems(options.get(str(cfg[group].get("name")), OwnOption), cfg[group], group)
+        rule = (cfg.get("weight") or {}).get("estimator", {})
+        problems += (
+            _problems(OPTIONS["estimator"].get(str(rule.get("name")), OwnOption), rule, "weight.estimator")
+            if rule
+            else []
+        )
     if not problems:
         problems = list(_contradictions(cfg))
     if problems:
@@ -71,16 +80,25 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 def chosen_layers(cfg: Config) -> list[str]:
     """Canonical names of the binary layers: site numbers as strings in order, then `output` or modules by name."""
-    layer, count = cfg["binary"]["layer"], len(cfg["model"]["sites"])
+    return _chosen(cfg["binary"]["layer"], cfg["model"]["sites"])
+
+
+def chosen_weights(cfg: Config) -> list[str]:
+    """Canonical names of the layers with binary weights, as `chosen_layers` has them."""
+    return _chosen(cfg["binary"].get("weights"), cfg["model"].get("layers", []))
+
+
+def _chosen(layer: int | str | list[int | str] | None, sites: list[str]) -> list[str]:
+    count = len(sites)
     if layer is None or layer in ("none", []):
         return []
-    if layer == "all":
-        return [str(i) for i in range(1, count + 1)]
     entries = layer if isinstance(layer, list) else [layer]
     if "all" in entries:
         return [str(i) for i in range(1, count + 1)]
-    numbers = {"first": "1", "last": str(count)} | {site: str(i) for i, site in enumerate(cfg["model"]["sites"], 1)}
+    numbers = {"first": "1", "last": str(count)} | {site: str(i) for i, site in enumerate(sites, 1)}
     names = {numbers.get(str(entry), str(entry)) for entry in entries}
+    if "inner" in names:
+        names = (names - {"inner"}) | {str(i) for i in range(2, count)}
     names = {str(int(name)) if is_number(name) else name for name in names}
     return sorted(names, key=lambda name: (not is_number(name), int(name) if is_number(name) else 0, name))
 
@@ -108,6 +126,11 @@ def resolved(cfg: DictConfig) -> Config:
 def image_size(cfg: Config) -> int:
     """Side of the data set's images in pixels."""
     return cfg["dataset"].get("image_size", 28)
+
+
+def channels(cfg: Config) -> int:
+    """Channels of the data set's images."""
+    return cfg["dataset"].get("channels", 1)
 
 
 def _count_classes(cfg: Config) -> Config:
@@ -197,20 +220,11 @@ def _literals(annotation: Any) -> list[Any]:
 def _contradictions(cfg: Config) -> Iterable[str]:
     """What each setting allows by itself, and the settings together do not."""
     binary, estimator, sites = cfg["binary"], cfg["estimator"], cfg["model"]["sites"]
-    allowed = f"1 to {len(sites)}" if len(sites) > 1 else "1"
-    words = ["null", "first", "last", "all", "output"]
-    for layer in chosen_layers(cfg):
-        if (is_number(layer) and 1 <= int(layer) <= len(sites)) or layer == "output":
-            continue
-        if is_number(layer.lstrip("-")):
-            near: str | None = str(min(max(int(layer), 1), len(sites)))
-        else:
-            near = nearest(layer, [*words, *sites])
-        hint = f" (did you mean {near}?)" if near else ""
-        yield (
-            f"binary.layer={layer} does not exist: model '{cfg['model']['name']}' has {len(sites)} sites; "
-            f"choose {allowed}, a list of these, or {', '.join(words)}{hint}"
-        )
+    words = ["null", "first", "last", "inner", "all"]
+    yield from _strangers(cfg, "layer", chosen_layers(cfg), sites, [*words, "output"], "sites")
+    yield from _strangers(
+        cfg, "weights", chosen_weights(cfg), cfg["model"].get("layers", []), words, "layers with a weight"
+    )
     if {"classes"} <= cfg["model"].keys() & cfg["dataset"].keys() and (
         cfg["model"]["classes"] != cfg["dataset"]["classes"]
     ):
@@ -240,6 +254,7 @@ def _contradictions(cfg: Config) -> Iterable[str]:
             yield f"estimator.{key}={draws} has no count for the output; give one integer"
         elif numbers and name in ("rloo", "arms") and draws[numbers[0] - 1] < 2:
             yield f"estimator.draws={draws}: {name} needs at least 2 at site {numbers[0]}, the first that is binary"
+    yield from _unfit_weights(cfg)
     if binary["eval"] != "mean" and binary["eval_draws"] > 1:
         yield (
             f"binary.eval_draws={binary['eval_draws']} has no effect with binary.eval={binary['eval']}; "
@@ -251,18 +266,71 @@ def _contradictions(cfg: Config) -> Iterable[str]:
             yield f"{key}={value} is not a finite number"
 
 
+def _strangers(
+    cfg: Config, key: str, chosen: list[str], sites: list[str], words: list[str], noun: str
+) -> Iterable[str]:
+    """Layers that the net does not have."""
+    allowed = f"1 to {len(sites)}" if len(sites) > 1 else "1"
+    for layer in chosen:
+        if (is_number(layer) and 1 <= int(layer) <= len(sites)) or (layer == "output" and "output" in words):
+            continue
+        if is_number(layer.lstrip("-")):
+            near: str | None = str(min(max(int(layer), 1), len(sites)))
+        else:
+            near = nearest(layer, [*words, *sites])
+        hint = f" (did you mean {near}?)" if near else ""
+        yield (
+            f"binary.{key}={layer} does not exist: model '{cfg['model']['name']}' has {len(sites)} {noun}; "
+            f"choose {allowed}, a list of these, or {', '.join(words)}{hint}"
+        )
+
+
+def _unfit_weights(cfg: Config) -> Iterable[str]:
+    """Settings of binary weights that contradict one another."""
+    chosen, weight = chosen_weights(cfg), cfg.get("weight")
+    if cfg["optimizer"]["name"] == "bop" and not chosen:
+        yield "optimizer=bop flips binary weights, and binary.weights is null; write binary.weights=all"
+    if not chosen:
+        return
+    if not weight:
+        yield "binary.weights is given, and the group weight is not; write weight=bnn"
+        return
+    name = weight["estimator"]["name"]
+    if name in SCORE_FUNCTIONS:
+        yield (
+            f"estimator@weight.estimator={name} weighs log-probabilities by each example's loss, and a weight's bit "
+            "is shared by all examples; choose a pathwise rule, such as st_clipped"
+        )
+    if name in RELAXATIONS and weight["surrogate"] != "logistic":
+        yield f"weight.surrogate={weight['surrogate']} reaches p = 0 and p = 1; {name} needs weight.surrogate=logistic"
+    if name in RELAXATIONS and weight["mode"] == "deterministic":
+        yield f"weight.mode=deterministic draws no bit, and {name} is about the draw; write weight.mode=stochastic"
+    if cfg["optimizer"]["name"] == "bop" and (weight["mode"], weight["scale"]) != ("deterministic", "none"):
+        yield (
+            f"optimizer=bop has no latent weights to draw from or to scale by; weight.mode={weight['mode']} and "
+            f"weight.scale={weight['scale']} do not fit, write deterministic and none"
+        )
+
+
 def _misfits(cfg: Config) -> Iterable[str]:
     """Settings that do not fit the net, the data or the metrics that there are."""
     model = cfg["model"]
     fixed = FIXED_SITES.get(model["name"])
     if fixed and model["sites"] != fixed:
         yield f"model.sites={model['sites']} does not fit model '{model['name']}'; leave it at {fixed}"
-    data, side = cfg["dataset"], image_size(cfg)
-    if model["name"] == "mlp" and data["name"] in OPTIONS["dataset"] and model["inputs"] != side**2:
+    data, side, colours = cfg["dataset"], image_size(cfg), channels(cfg)
+    known = data["name"] in OPTIONS["dataset"] and model["name"] in OPTIONS["model"]
+    if model["name"] == "mlp" and data["name"] in OPTIONS["dataset"] and model["inputs"] != side**2 * colours:
         yield (
-            f"model.inputs={model['inputs']} does not fit dataset '{data['name']}' of {side}x{side}; write {side**2}"
+            f"model.inputs={model['inputs']} does not fit dataset '{data['name']}' of {side}x{side}; "
+            f"write {side**2 * colours}"
         )
-    if model["name"].startswith("omniglot_cnn") and model["image_size"] != side:
+    if known and model.get("channels", 1) != colours and model["name"] != "mlp":
+        yield (
+            f"model '{model['name']}' takes images of {model.get('channels', 1)} channel(s), and dataset "
+            f"'{data['name']}' has {colours}; choose model=bnn_convnet or bireal_resnet, and leave model.channels out"
+        )
+    if "image_size" in model and model["name"] in OPTIONS["model"] and model["image_size"] != side:
         yield f"model.image_size={model['image_size']} does not fit images of {side}x{side}; leave it out"
     yield from _too_many(data)
     if model["name"] == "mnist_cnn" and side != 28:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from binlit.config.check import Config, chosen_layers
+from binlit.config.check import Config, chosen_layers, chosen_weights
 
 # Settings that change where a run lands, how fast it is or what it shows, but not its result.
 WITHOUT_EFFECT = ("name", "threads", "output_dir", "data_dir", "resume", "logger", "row")
@@ -15,29 +15,55 @@ WITHOUT_EFFECT_IN = {
     "dataset": ("data_dir", "download"),
     "trainer": ("log_every_n_steps", "enable_progress_bar", "enable_model_summary", "num_sanity_val_steps"),
 }
-# Settings that came when there were records already: at their default a run is what it was without them.
-ADDED_LATER = (("binary", "share", 1), ("task", "scale", None))
 NONE = "none"
+WATCHERS = tuple(f"binlit.task.{name}" for name in ("SiteMonitor", "WeightMonitor", "GradientProbe"))
+# Settings that came when there were records already: at their default a run is what it was without them.
+ADDED_LATER = (
+    ("binary", "share", 1),
+    ("task", "scale", None),
+    ("task", "loss", "cross_entropy"),
+    ("optimizer", "fused", None),
+    ("model", "norm", NONE),
+    ("model", "dropout", 0),
+    ("model", "input_dropout", 0),
+)
 
 
 def row_of(cfg: Config) -> dict[str, Any]:
     """The row's keys: layer ("none", "1", "1+3", "all", ...), mode, estimator, anneal, and what `row` adds.
 
-    Where no layer is binary, mode, estimator and anneal are "none": they have no effect.
+    Where no layer is binary, mode, estimator and anneal are "none": they have no effect. Where weights are binary,
+    `weights` says which, and `weight` how.
     """
-    layers = chosen_layers(cfg)
-    count = len(cfg["model"]["sites"])
+    layers, weights = chosen_layers(cfg), chosen_weights(cfg)
+    added: Config = {}
+    if weights:
+        added = {"weights": _together(weights, cfg["model"].get("layers", [])), "weight": weight_name(cfg)}
     if not layers:
-        return {"layer": NONE, "mode": NONE, "estimator": NONE, "anneal": NONE, **cfg["row"]}
-    everything = count > 1 and layers == [str(i) for i in range(1, count + 1)]
+        return {"layer": NONE, "mode": NONE, "estimator": NONE, "anneal": NONE, **added, **cfg["row"]}
+    if cfg["binary"].get("share", 1) < 1:
+        added["share"] = cfg["binary"]["share"]
     return {
-        "layer": "all" if everything else "+".join(layers),
+        "layer": _together(layers, cfg["model"]["sites"]),
         "mode": cfg["binary"]["mode"],
         "estimator": cfg["estimator"]["name"],
         "anneal": cfg["anneal"]["name"],
-        **({"share": cfg["binary"]["share"]} if cfg["binary"].get("share", 1) < 1 else {}),
+        **added,
         **cfg["row"],
     }
+
+
+def _together(layers: list[str], known: list[str]) -> str:
+    everything = len(known) > 1 and layers == [str(i) for i in range(1, len(known) + 1)]
+    return "all" if everything else "+".join(layers)
+
+
+def weight_name(cfg: Config) -> str:
+    """How the weights are made binary, in a word; with the gradient rule where it is not Algorithm 1's."""
+    rule = cfg["weight"]["estimator"]["name"]
+    name = str(cfg["weight"]["name"])
+    name = "bop" if cfg["optimizer"]["name"] == "bop" else name
+    return name if rule == "st_clipped" else f"{name}, {rule}"
 
 
 def decisive(cfg: Config) -> Config:
@@ -52,14 +78,20 @@ def decisive(cfg: Config) -> Config:
     for group, key, default in ADDED_LATER:
         if cfg.get(group, {}).get(key, ...) == default:
             del cfg[group][key]
+    if cfg["dataset"]["name"] in ("mnist", "fashion_mnist", "digits") and cfg["dataset"].get("image_size") == 28:
+        del cfg["dataset"]["image_size"]  # added later as well; the drawings had it from the start
+    weights = chosen_weights(cfg)
+    cfg["binary"].pop("weights", None)
+    weight = cfg.pop("weight", None)
+    cfg["model"].pop("layers", None)
     if not cfg["binary"]["layer"]:
         cfg["binary"], cfg["estimator"], cfg["anneal"] = NONE, NONE, NONE
-    return cfg
+    return cfg | ({"weights": weights, "weight": weight} if weights else {})
 
 
 def _is_plain_callback(node: dict[str, Any] | None) -> bool:
     """Whether a callback only watches, or chooses the tested epoch as every run does unless told otherwise."""
-    if node is None or node.get("_target_") in ("binlit.task.SiteMonitor", "binlit.task.GradientProbe"):
+    if node is None or node.get("_target_") in WATCHERS:
         return True
     if not str(node.get("_target_")).endswith(".ModelCheckpoint"):
         return False
@@ -77,6 +109,7 @@ def run_folder(cfg: Config) -> str:
     row = row_of(cfg)
     parts = [f"layer-{row['layer']}"]
     parts += [f"share-{row['share']}"] if "share" in row else []
+    parts += [f"weights-{row['weights']}-{row['weight'].replace(', ', '-')}"] if "weights" in row else []
     if row["layer"] != NONE:
         parts += [row["mode"], row["estimator"]] + ([row["anneal"]] if row["anneal"] != NONE else [])
     parts += [f"seed-{cfg['seed']}", fingerprint(cfg)[:8]]

@@ -55,9 +55,19 @@ class IdxDataset(Dataset):
     data_dir: str
     download: bool
     validation: Count
+    image_size: Literal[28, 32] = 28
+
+
+class ColourDataset(Dataset):
+    data_dir: str
+    download: bool
+    validation: Count
+    channels: Literal[3]
+    image_size: Literal[32]
 
 
 class Digits(Dataset):
+    image_size: Annotated[int, Field(ge=8)] = 28
     validation: Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -115,10 +125,14 @@ class GlyphEpisodes(EpisodeData):
 
 # -- model -------------------------------------------------------------------------------------------------------------
 class Encoder(Option):
-    """`sites` are the names of the modules at which the net can be binary, in order: what `binary.layer` counts."""
+    """`sites` and `layers` are what `binary.layer` and `binary.weights` count.
+
+    The names of the modules whose activations, and of those whose weights, can be binary, in order.
+    """
 
     activation: Activation
     sites: list[str]
+    layers: list[str] = []  # records from before binary weights lack it
 
 
 class Model(Encoder):
@@ -132,12 +146,45 @@ class SizedModel(Model):
 class Mlp(Model):
     inputs: Count
     hidden: Annotated[list[Count], Field(min_length=1)]
+    norm: Literal["none", "hidden", "all"] = "none"
+    dropout: Share = 0.0
+    input_dropout: Share = 0.0
 
     @model_validator(mode="after")
     def _a_site_each(self) -> Mlp:
         wanted = [f"features.act{i}" for i in range(1, len(self.hidden) + 1)]
         if self.sites != wanted:
             raise ValueError(f"model.sites={self.sites} does not fit model.hidden={self.hidden}; give {wanted}")
+        wanted = [*(f"features.fc{i}" for i in range(1, len(self.hidden) + 1)), "classifier"]
+        if self.layers and self.layers != wanted:
+            raise ValueError(f"model.layers={self.layers} does not fit model.hidden={self.hidden}; give {wanted}")
+        return self
+
+
+class ConvNet(SizedModel):
+    channels: Count
+    width: Count
+    hidden: Count
+    image_size: Annotated[int, Field(ge=8, multiple_of=8)]
+
+
+class ResNet(Model):
+    channels: Count
+    block: Literal["xnor", "bireal"]
+    widths: Annotated[list[Count], Field(min_length=1)]
+    stem_stride: Literal[1, 2]
+
+    @model_validator(mode="after")
+    def _two_sites_each(self) -> ResNet:
+        numbers = range(1, 2 * len(self.widths) + 1)
+        for key, wanted in (
+            ("sites", [f"features.act{i}" for i in numbers]),
+            ("layers", ["stem", *(f"features.conv{i}" for i in numbers), "classifier"]),
+        ):
+            if getattr(self, key) != wanted:
+                raise ValueError(
+                    f"model.{key}={getattr(self, key)} does not fit model.widths={self.widths}; give {wanted}"
+                )
         return self
 
 
@@ -147,6 +194,7 @@ class Binary(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     layer: int | str | list[int | str] | None
+    weights: int | str | list[int | str] | None = None  # records from before it was there lack it
     mode: Literal["stochastic", "deterministic"]
     surrogate: Literal["hard_sigmoid", "hard_tanh", "logistic"]
     levels: Literal["01", "pm1"]
@@ -154,6 +202,19 @@ class Binary(BaseModel):
     share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of a site's channels; records from before it was there lack it
     eval: Literal["auto", "sample", "threshold", "mean"]
     eval_draws: Count
+
+
+class Weight(Option):
+    """How a binary weight is made of its latent one; `estimator` is one of the options of that group."""
+
+    mode: Literal["stochastic", "deterministic"]
+    surrogate: Literal["hard_sigmoid", "hard_tanh", "logistic"]
+    scale: Literal["none", "xnor", "learned"]
+    clip: Literal["none", "weight", "weight_and_bias"]
+    rate: Literal["none", "glorot"]
+    init: Literal["model", "uniform"]
+    eval: Literal["threshold", "sample", "latent"]
+    estimator: dict[str, Any]
 
 
 # -- estimator ---------------------------------------------------------------------------------------------------------
@@ -298,6 +359,10 @@ class Task(Option):
     channels_last: bool
 
 
+class Classification(Task):
+    loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy"
+
+
 class FewShot(Task):
     head: Literal["matching", "prototypical"]
     distance: Literal["squared_l2", "cosine"]
@@ -319,6 +384,14 @@ class Sgd(Optimizer):
 class Adam(Optimizer):
     betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
     eps: Positive
+    fused: bool | None = None  # one pass over memory; torch decides where null
+
+
+class Bop(Optimizer):
+    betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    eps: Positive
+    gamma: Annotated[float, Field(gt=0, le=1)]
+    threshold: Annotated[float, Field(ge=0)]
 
 
 class Scheduler(Option):
@@ -376,6 +449,7 @@ class Run(BaseModel):
     dataset: dict[str, Any]
     model: dict[str, Any]
     binary: Binary
+    weight: dict[str, Any] | None = None
     estimator: dict[str, Any]
     anneal: dict[str, Any]
     task: dict[str, Any]
@@ -390,6 +464,8 @@ OPTIONS: dict[str, dict[str, type[Option]]] = {
     "dataset": {
         "mnist": IdxDataset,
         "fashion_mnist": IdxDataset,
+        "cifar10": ColourDataset,
+        "svhn": ColourDataset,
         "digits": Digits,
         "omniglot": Omniglot,
         "glyphs": Glyphs,
@@ -402,7 +478,10 @@ OPTIONS: dict[str, dict[str, type[Option]]] = {
         "conv4": Encoder,
         "omniglot_cnn": SizedModel,
         "omniglot_cnn5": SizedModel,
+        "bnn_convnet": ConvNet,
+        "resnet": ResNet,
     },
+    "weight": dict.fromkeys(("bnn", "binaryconnect", "xnor"), Weight),
     "estimator": {
         "st": Estimator,
         "st_identity": Estimator,
@@ -438,8 +517,8 @@ OPTIONS: dict[str, dict[str, type[Option]]] = {
         "cosine": Cosine,
         "step": Step,
     },
-    "task": {"classification": Task, "few_shot": FewShot},
-    "optimizer": {"sgd": Sgd, "adam": Adam, "adamw": Adam},
+    "task": {"classification": Classification, "few_shot": FewShot},
+    "optimizer": {"sgd": Sgd, "adam": Adam, "adamw": Adam, "bop": Bop},
     "scheduler": {"none": Option, "cosine": CosineLr, "step": StepLr, "exponential": ExponentialLr},
     "trainer": {"default": Trainer},
 }

@@ -1,6 +1,7 @@
 """On what data: Lightning data modules over tensors in memory."""
 
 from binlit.dataset.characters import Glyphs, Omniglot
+from binlit.dataset.coloured import Cifar10, Svhn
 from binlit.dataset.digits import Digits
 from binlit.dataset.drawings import Drawings
 from binlit.dataset.episodes import GlyphEpisodes, OmniglotEpisodes
@@ -9,6 +10,6 @@ from binlit.dataset.images import EpochBatches, ImageData, Images
 from binlit.dataset.mnist import FashionMnist, Mnist
 
 __all__ = [
-    "DataError", "Digits", "Drawings", "EpochBatches", "FashionMnist", "GlyphEpisodes", "Glyphs", "ImageData", "Images",
-    "Mnist", "Omniglot", "OmniglotEpisodes",
+    "Cifar10", "DataError", "Digits", "Drawings", "EpochBatches", "FashionMnist", "GlyphEpisodes", "Glyphs",
+    "ImageData", "Images", "Mnist", "Omniglot", "OmniglotEpisodes", "Svhn",
 ]  # fmt: skip

@@ -13,11 +13,12 @@ TEST_SIZE = 360  # a fifth; the same images whatever the run's seed
 
 
 class Digits(ImageData):
-    """1,797 digits of 43 writers, 8x8 with 17 grey levels, upscaled to 28x28 (bilinear).
+    """1,797 digits of 43 writers, 8x8 with 17 grey levels, upscaled (bilinear).
 
     Source: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits (UCI), the test part.
 
     Args:
+        image_size: side in pixels, >= 8.
         batch_size, eval_batch_size, validation, seed, classes: as in `ImageData`.
     """
 
@@ -30,15 +31,17 @@ class Digits(ImageData):
         validation: int = 140,
         seed: int = 0,
         classes: int = 10,
+        image_size: int = 28,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, validation, seed, classes)
+        self.image_size = image_size
 
     def load(self) -> tuple[Images, Images]:
         from sklearn.datasets import load_digits
 
         bunch: Any = load_digits()
         small = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16  # (1797, 1, 8, 8), in [0, 1]
-        large = F.interpolate(small, size=(28, 28), mode="bilinear", align_corners=False)
+        large = F.interpolate(small, size=(self.image_size, self.image_size), mode="bilinear", align_corners=False)
         data = Images((large * 255).round().to(torch.uint8), torch.from_numpy(bunch.target).long())
         order = torch.randperm(len(data), generator=generator(0))
         return Images(*data[order[TEST_SIZE:]]), Images(*data[order[:TEST_SIZE]])

@@ -1,4 +1,4 @@
-"""The multilayer perceptron of study A5 (784-100-10) and its deeper relatives."""
+"""The multilayer perceptron of study A5 (784-100-10), of the binary-weight studies B, C and D, and their relatives."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from binlit.model.activation import ACTIVATIONS
 
+NORMS = ("none", "hidden", "all")
+
 
 class Mlp(nn.Module):
     """Linear layers with an activation behind each but the last.
@@ -18,9 +20,15 @@ class Mlp(nn.Module):
         inputs: values of one flattened example.
         hidden: widths of the hidden layers, at least one.
         classes: number of outputs.
-        activation: `hard_sigmoid` (as in the study), `hard_tanh` or `relu`.
+        activation: `hard_sigmoid` (as in study A5), `hard_tanh` or `relu`.
+        norm: BatchNorm in front of the `hidden` activations, behind `all` linear layers (study D), or `none`.
+        dropout: share of hidden values dropped behind each activation, in [0, 1).
+        input_dropout: share of inputs dropped, in [0, 1).
 
     Shape: (N, ...) with `inputs` values an example -> logits (N, classes). Sites: act1, act2, ...
+
+    Raises:
+        ValueError: norm is not known.
     """
 
     def __init__(
@@ -29,15 +37,28 @@ class Mlp(nn.Module):
         hidden: Sequence[int] = (100,),
         classes: int = 10,
         activation: str = "hard_sigmoid",
+        norm: str = "none",
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if norm not in NORMS:
+            raise ValueError(f"norm={norm!r} is not known; choose {', '.join(NORMS)}")
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+        if input_dropout:
+            layers["drop0"] = nn.Dropout(input_dropout)
         widths = [inputs, *hidden]
         for i, (width_in, width_out) in enumerate(pairwise(widths), start=1):
-            layers[f"fc{i}"] = nn.Linear(width_in, width_out)
+            layers[f"fc{i}"] = nn.Linear(width_in, width_out, bias=norm == "none")  # BatchNorm has a bias of its own
+            if norm != "none":
+                layers[f"bn{i}"] = nn.BatchNorm1d(width_out)
             layers[f"act{i}"] = ACTIVATIONS[activation]()
+            if dropout:
+                layers[f"drop{i}"] = nn.Dropout(dropout)
         self.features = nn.Sequential(layers)
-        self.classifier = nn.Linear(widths[-1], classes)
+        self.classifier = nn.Linear(widths[-1], classes, bias=norm != "all")
+        self.norm = nn.BatchNorm1d(classes) if norm == "all" else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x))
+        scores = self.classifier(self.features(x))
+        return scores if self.norm is None else self.norm(scores)

@@ -64,21 +64,28 @@ def announce(record: Record, folder: Path, note: str, sites: bool) -> None:
     )
     figures = site_figures(record["curve"][-1]) if record["curve"] else {}
     dead = [site for site, values in figures.items() if values.get("grad_below") == 0]
+    weights = site_figures(record["curve"][-1], "weight") if record["curve"] else {}
+    dead += [layer for layer, values in weights.items() if values.get("grad") == 0]
     if sites:
         if figures:
             console.print(site_table(figures))
+        if weights:
+            console.print(weight_table(weights))
         console.print(f"record: {folder / 'result.json'}", soft_wrap=True)
     for site in dead:
         console.print(
-            f"[bold red]no gradient passes below {site}: the layers below it learn nothing[/]", soft_wrap=True
+            f"[bold red]no gradient passes below {site}: the layers below it learn nothing[/]"
+            if site in figures
+            else f"[bold red]no gradient arrives at the binary weight of {site}: it learns nothing[/]",
+            soft_wrap=True,
         )
 
 
-def site_figures(entry: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """{site: {figure: value}} of one epoch of the curve."""
+def site_figures(entry: Mapping[str, Any], kind: str = "site") -> dict[str, dict[str, float]]:
+    """{site: {figure: value}} of one epoch of the curve; of layers with binary weights for the kind `weight`."""
     figures: dict[str, dict[str, float]] = {}
     for name, value in entry.items():
-        if name.startswith("site/"):
+        if name.startswith(f"{kind}/"):
             _, site, figure = name.split("/")
             figures.setdefault(site, {})[figure] = value
     return figures
@@ -94,6 +101,18 @@ def site_table(figures: dict[str, dict[str, float]]) -> Table:
         gradient = values["grad_below"]
         shown = "[bold red]0[/]" if gradient == 0 else f"{gradient:.2e}" if gradient is not None else "nan"
         table.add_row(site, f"{values['slope']:.3g}", *shares, shown)
+    return table
+
+
+def weight_table(figures: dict[str, dict[str, float]]) -> Table:
+    """One row a layer with binary weights; a gradient of 0 is red."""
+    table = Table(title="binary weights, last epoch")
+    for heading in ("layer", "flips", "at the clip", "gradient"):
+        table.add_column(heading, justify="left" if heading == "layer" else "right")
+    for layer, values in figures.items():
+        gradient = values["grad"]
+        shown = "[bold red]0[/]" if gradient == 0 else f"{gradient:.2e}" if gradient is not None else "nan"
+        table.add_row(layer, f"{100 * values['flips']:.2f} %", f"{100 * values['ends']:.1f} %", shown)
     return table
 
 

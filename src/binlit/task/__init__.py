@@ -6,5 +6,6 @@ from binlit.task.learning import Learning
 from binlit.task.monitor import SiteMonitor
 from binlit.task.probe import GradientProbe
 from binlit.task.progress import ProgressBar
+from binlit.task.weight_monitor import WeightMonitor
 
-__all__ = ["Classification", "FewShot", "GradientProbe", "Learning", "ProgressBar", "SiteMonitor"]
+__all__ = ["Classification", "FewShot", "GradientProbe", "Learning", "ProgressBar", "SiteMonitor", "WeightMonitor"]

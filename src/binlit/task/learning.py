@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from binlit.anneal import Constant, Schedule
-from binlit.binary import binary_units, estimators, set_slope
+from binlit.binary import binary_units, clip_latents, estimators, set_slope, weight_groups
 
 ParameterGroups = list[dict[str, Any]]
 History = list[dict[str, float]]
@@ -132,6 +132,9 @@ class Learning(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(parameter_groups(self))
+        for group in optimizer.param_groups:  # before a scheduler takes note of where it starts
+            group["lr"] *= group.get("rate_scale", 1.0)
+        optimizer.register_step_post_hook(lambda *_: clip_latents(self.net))
         if self.make_scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
@@ -149,9 +152,13 @@ class Learning(pl.LightningModule):
         draws = torch.stack([predict().log_softmax(dim=-1) for _ in range(self.eval_draws)])
         return draws.logsumexp(dim=0) - math.log(self.eval_draws)
 
+    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each example, shape (n,), from logits (n, classes) and targets (n,)."""
+        return F.cross_entropy(logits, targets, reduction="none")
+
     def _evaluate(self, part: str, batch: Any) -> None:
         logits, targets, examples = self.evaluate(batch)
-        self._count(part, logits, targets, F.cross_entropy(logits, targets, reduction="none"), examples)
+        self._count(part, logits, targets, self.losses(logits, targets), examples)
 
     def _count(self, part: str, logits: Tensor, targets: Tensor, losses: Tensor, examples: int) -> None:
         self.examples[part] += examples
@@ -189,7 +196,7 @@ class Learning(pl.LightningModule):
 
 
 def parameter_groups(module: nn.Module) -> ParameterGroups:
-    """The net's parameters, and a group for those that an estimator learns, where it has any."""
+    """The real parameters, a group for what an estimator learns, and one for each binary layer's latent weight."""
     groups: ParameterGroups = []
     for estimator in estimators(module):
         learned: dict[str, Any] = {"params": list(estimator.parameters()), "weight_decay": 0.0}
@@ -197,7 +204,8 @@ def parameter_groups(module: nn.Module) -> ParameterGroups:
             learned["lr"] = estimator.learning_rate
         groups += [learned] if learned["params"] else []
     own = {id(parameter) for group in groups for parameter in group["params"]}
-    return [{"params": [p for p in module.parameters() if id(p) not in own]}, *groups]
+    real, *binary = weight_groups(module)
+    return [{"params": [p for p in real["params"] if id(p) not in own]}, *groups, *binary]
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -1,0 +1,277 @@
+"""Binary weights: the unit behind a layer's `weight`, and the placing of it.
+
+The layer keeps a real *latent* weight, which is what the optimiser moves and what `state_dict` holds (as
+`parametrizations.weight.original`); what the layer multiplies with is its bit, made anew in each pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from binlit.binary.place import make_estimator, resolve_layers
+from binlit.binary.surrogate import SURROGATES
+from binlit.binary.unit import refuse_unknown
+from binlit.estimator import ClippedStraightThrough, Estimator, IdentityStraightThrough
+from binlit.estimator.base import Call
+
+Net = TypeVar("Net", bound=nn.Module)
+KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+MODES, SCALES = ("deterministic", "stochastic"), ("none", "xnor", "learned")
+CLIPS, RATES, INITS = ("none", "weight", "weight_and_bias"), ("none", "glorot"), ("model", "uniform")
+EVALUATIONS = ("threshold", "sample", "latent")
+Clip = Literal["none", "weight", "weight_and_bias"]
+
+
+class BinaryWeight(nn.Module):
+    """latent weight -> scale * b, b in {-1, +1}: a parametrization in torch's sense.
+
+    Args:
+        weight: the latent weight that it starts from, shape (out, ...).
+        estimator: a pathwise gradient rule (see `binarize_weights`).
+        mode: `deterministic`: b = sign(latent), sign(0) = +1; `stochastic`: P(b = +1) = surrogate(latent), drawn once a
+            forward pass for all examples (BinaryConnect, 1511.00363).
+        surrogate: key of `SURROGATES`.
+        scale: `none`; `xnor`: mean |latent| of each output channel (XNOR-Net, 1603.05279), through which the gradient
+            passes as well; `learned`: a parameter for each output channel that starts there.
+        evaluation: in evaluation mode `threshold` (sign), `sample`, or `latent` (the real weight, unscaled: how
+            BinaryConnect tests a net that was trained with drawn weights).
+        clip: what `clip_latents` holds in [-1, 1].
+        rate_scale: what the learning rate of the latent weight is multiplied by, > 0.
+        site: the layer's name.
+
+    Shape: (out, ...) -> (out, ...).
+
+    Raises:
+        ValueError: a name is not known, or the estimator cannot be used for weights.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        estimator: Estimator,
+        mode: str = "deterministic",
+        surrogate: str = "hard_sigmoid",
+        scale: str = "none",
+        evaluation: str = "threshold",
+        clip: str = "weight",
+        rate_scale: float = 1.0,
+        site: str = "",
+    ) -> None:
+        super().__init__()
+        refuse_unknown("mode", mode, MODES)
+        refuse_unknown("surrogate", surrogate, SURROGATES)
+        refuse_unknown("scale", scale, SCALES)
+        refuse_unknown("evaluation", evaluation, EVALUATIONS)
+        refuse_unknown("clip", clip, CLIPS)
+        name = type(estimator).__name__
+        if estimator.score_function:
+            raise ValueError(
+                f"the estimator '{name}' weighs log-probabilities by the loss of each example, and a weight's bit is "
+                "shared by all examples: choose a pathwise rule for weights, such as 'st_clipped'"
+            )
+        if estimator.needs_chance and mode == "deterministic":
+            raise ValueError(f"mode='deterministic' draws no bit, and '{name}' is about the draw: use 'stochastic'")
+        self.surrogate = SURROGATES[surrogate]()
+        if estimator.needs_logit and not self.surrogate.is_open:
+            raise ValueError(f"surrogate={surrogate!r} reaches p = 0 and p = 1; '{name}' needs surrogate='logistic'")
+        self.estimator, self.mode, self.evaluation, self.clip = estimator, mode, evaluation, clip
+        self.scaling, self.rate_scale, self.site = scale, rate_scale, site
+        if scale == "learned":
+            self.scale = nn.Parameter(channel_means(weight))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        if not self.training and self.evaluation == "latent":
+            return latent
+        bits = self.bits(latent)
+        if self.scaling == "none":
+            return bits
+        scale = channel_means(latent) if self.scaling == "xnor" else self.scale
+        return bits * scale.reshape(-1, *[1] * (latent.dim() - 1))
+
+    def bits(self, latent: Tensor) -> Tensor:
+        """The bits of the latent weight, -1 and +1, unscaled."""
+        drawn = self.mode == "stochastic" if self.training else self.evaluation == "sample"
+        if not drawn and type(self.estimator) in _PLAIN and latent.device.type == "cpu" and _all_inside(latent):
+            return PlainSign.apply(latent)  # type: ignore[no-any-return]
+        call = Call(latent, latent, self.surrogate, -1.0, drawn, None, self.site)
+        return self.estimator(call) if self.training else self.estimator.evaluate(call)
+
+    def extra_repr(self) -> str:
+        return f"site={self.site!r}, mode={self.mode}, scale={self.scaling}, clip={self.clip}"
+
+
+# Within the window both send the gradient through as it is.
+_PLAIN = (ClippedStraightThrough, IdentityStraightThrough)
+
+
+class PlainSign(torch.autograd.Function):
+    """sign(x), backward the identity, in as few passes over memory as can be.
+
+    The estimators' own formula reads and writes a weight of 17 million entries some fifteen times, which costs as much
+    as the product with it. Under autocast the bits come out in the narrow type: they are exact there.
+    """
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        bits = torch.empty_like(x, dtype=dtype)
+        return torch.ge(x, 0, out=bits).mul_(2).sub_(1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.dtype = inputs[0].dtype
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].to(ctx.dtype)
+
+
+def _all_inside(latent: Tensor) -> bool:
+    """Whether all of it lies in [-1, 1]; one pass, and False where there is a NaN."""
+    low, high = torch.aminmax(latent.detach())
+    return bool((low >= -1) & (high <= 1))
+
+
+def channel_means(weight: Tensor) -> Tensor:
+    """Mean |weight| of each output channel, shape (out,)."""
+    return weight.flatten(1).abs().mean(1)
+
+
+def weight_layers(net: nn.Module) -> list[str]:
+    """Names of the layers of `net` whose weights can be binary (linear, convolution), in the order of definition."""
+    return [name for name, module in net.named_modules() if isinstance(module, KINDS)]
+
+
+def binarize_weights(
+    net: Net,
+    layers: int | str | Sequence[int | str] | None = "all",
+    estimator: str | Estimator = "st_clipped",
+    *,
+    candidates: Sequence[str] | None = None,
+    mode: str = "deterministic",
+    surrogate: str | None = None,
+    scale: str = "none",
+    clip: str = "weight",
+    rate: str = "glorot",
+    init: str = "uniform",
+    evaluation: str = "threshold",
+    **estimator_options: Any,
+) -> Net:
+    """Makes the weights of `net` binary at the chosen layers, in place, and returns `net`. Biases stay real.
+
+        net = binlit.binarize_weights(net, layers="all")
+        optimizer = torch.optim.Adam(binlit.weight_groups(net, lr=3e-3))
+        binlit.clip_latents(net)  # after each step of the optimizer
+
+    The defaults are those of Algorithm 1 of BNN (Hubara et al. 2016, 1602.02830), and of its code where it is silent.
+
+    Args:
+        net: any module; linear and convolution layers can be binary.
+        layers: a number, counted from 1 among `candidates`; a module's name; a list; `all`; `first`; `last`; `inner`
+            (all but first and last); None for none.
+        estimator: a pathwise rule (name or object). No score function: a weight's bit is shared by all examples.
+        candidates: names of the layers that numbers and words count; all linear and convolution layers if not given.
+        mode, surrogate, scale, evaluation: as in `BinaryWeight`; surrogate defaults to `logistic` for estimators that
+            need the logit of p, else to `hard_sigmoid`.
+        clip: what `clip_latents` holds in [-1, 1]: `weight`, `weight_and_bias` (of the same layers), or `none`.
+        rate: `glorot` multiplies the learning rate by sqrt((fan_in + fan_out) / 1.5), `none` by 1; see `weight_groups`.
+        init: latent weights anew, `uniform` on [-1, 1], or the `model`'s own (clipped, unless clip is `none`).
+        estimator_options: arguments of the estimator's class.
+
+    Raises:
+        ValueError: a layer or name does not exist, has no weight of its own, or the estimator does not fit.
+    """
+    refuse_unknown("rate", rate, RATES)
+    refuse_unknown("init", init, INITS)
+    known = weight_layers(net)
+    names = resolve_layers(layers, known if candidates is None else list(candidates), net, "weight layers")
+    if not names:
+        return net
+    rule = make_estimator(estimator, **estimator_options)
+    if surrogate is None:
+        surrogate = "logistic" if rule.needs_logit else "hard_sigmoid"
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"layer {name!r} is a {type(net.get_submodule(name)).__name__}, and weights can be binary in linear "
+                f"and convolution layers: {', '.join(known)}"
+            )
+        layer: Any = net.get_submodule(name)
+        if parametrize.is_parametrized(layer, "weight"):  # placed once before: take the newer settings
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+        with torch.no_grad():
+            if init == "uniform":
+                layer.weight.uniform_(-1, 1)
+            elif clip != "none":
+                layer.weight.clamp_(-1, 1)
+        scale_of_rate = glorot_rate(layer.weight) if rate == "glorot" else 1.0
+        unit = BinaryWeight(layer.weight, rule, mode, surrogate, scale, evaluation, clip, scale_of_rate, name)
+        unit.train(layer.training)
+        parametrize.register_parametrization(layer, "weight", unit, unsafe=True)
+    return net
+
+
+def glorot_rate(weight: Tensor) -> float:
+    """sqrt((fan_in + fan_out) / 1.5): the reciprocal of Glorot's scale for a uniform start, as BNN's code has it."""
+    area = math.prod(weight.shape[2:])
+    return math.sqrt((weight.shape[0] + weight.shape[1]) * area / 1.5)
+
+
+def binary_weights(net: nn.Module) -> dict[str, BinaryWeight]:
+    """{layer: its binary weight}, in the order of definition."""
+    found = {}
+    for name, module in net.named_modules():
+        units = _unit(module)
+        if units is not None:
+            found[name] = units
+    return found
+
+
+def latent(net: nn.Module, layer: str) -> nn.Parameter:
+    """The latent weight of a layer whose weight is binary."""
+    module: Any = net.get_submodule(layer)
+    return module.parametrizations.weight.original  # type: ignore[no-any-return]
+
+
+def clip_latents(net: nn.Module) -> None:
+    """Holds the latent weights in [-1, 1] where their unit says so: Algorithm 1's Clip, for after each step."""
+    for name, unit in binary_weights(net).items():
+        if unit.clip == "none":
+            continue
+        with torch.no_grad():
+            latent(net, name).clamp_(-1, 1)
+            bias: Any = net.get_submodule(name).bias
+            if unit.clip == "weight_and_bias" and bias is not None:
+                bias.clamp_(-1, 1)
+
+
+def weight_groups(net: nn.Module, lr: float | None = None) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser: all real parameters, then one for each binary layer's latent weight.
+
+    The latter have `binary` True, `rate_scale`, and weight decay 0 (it would pull latent weights to where they flip).
+
+    Args:
+        lr: the learning rate; each group then has its own, scaled. None leaves it to the caller.
+    """
+    units = binary_weights(net)
+    groups: list[dict[str, Any]] = []
+    for name, unit in units.items():
+        group = {"params": [latent(net, name)], "binary": True, "rate_scale": unit.rate_scale, "weight_decay": 0.0}
+        groups.append(group | ({"lr": lr * unit.rate_scale} if lr is not None else {}))
+    own = {id(group["params"][0]) for group in groups}
+    real: dict[str, Any] = {"params": [p for p in net.parameters() if id(p) not in own]}
+    return [real | ({"lr": lr} if lr is not None else {}), *groups]
+
+
+def _unit(module: nn.Module) -> BinaryWeight | None:
+    if not parametrize.is_parametrized(module, "weight"):
+        return None
+    units = [unit for unit in module.parametrizations.weight if isinstance(unit, BinaryWeight)]  # type: ignore
+    return units[0] if units else None

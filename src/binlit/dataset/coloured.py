@@ -1,0 +1,150 @@
+"""CIFAR-10 and SVHN, from their files on disk or torchvision's download: colour images of 32x32."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from binlit.dataset.errors import DataError
+from binlit.dataset.images import Images
+from binlit.dataset.stored import StoredImages
+
+SIDE, VALUES = 32, 3 * 32 * 32
+
+
+class Cifar10(StoredImages):
+    """CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test images of 10 kinds of things, scaled to [-1, 1].
+
+    Reads the binary version (cifar-10-batches-bin, six files of records of 1 + 3,072 bytes) and the Python version
+    (cifar-10-batches-py, six pickles; only arrays and plain containers are let through).
+
+    Args: as in `StoredImages`.
+    """
+
+    title = "CIFAR10"
+    folders: ClassVar[tuple[str, ...]] = ("cifar-10-batches-py", "cifar-10-batches-bin")
+    files = "data_batch_1 to data_batch_5 and test_batch (.bin for the binary version)"
+    mean, std = 0.5, 0.5
+    parts_of = (tuple(f"data_batch_{i}" for i in range(1, 6)), ("test_batch",))
+
+    def holds(self, place: Path) -> bool:
+        return all(self._file(place, name) for part in self.parts_of for name in part)
+
+    def read(self, place: Path) -> tuple[Images, Images]:
+        train, test = (self._part(place, names) for names in self.parts_of)
+        return train, test
+
+    def _file(self, place: Path, name: str) -> Path | None:
+        return next((path for path in (place / name, place / f"{name}.bin") if path.is_file()), None)
+
+    def _part(self, place: Path, names: tuple[str, ...]) -> Images:
+        read = [self._batch(path) for path in (self._file(place, name) for name in names) if path is not None]
+        return Images(torch.cat([images for images, _ in read]), torch.cat([labels for _, labels in read]))
+
+    def _batch(self, path: Path) -> tuple[Tensor, Tensor]:
+        pixels, labels = (_binary_batch if path.suffix == ".bin" else _pickled_batch)(path)
+        _check_labels(path, labels, self.classes)
+        return torch.from_numpy(pixels.reshape(-1, 3, SIDE, SIDE).copy()), torch.from_numpy(labels.astype(np.int64))
+
+    def fetch(self, root: Path) -> None:
+        import torchvision.datasets
+
+        torchvision.datasets.CIFAR10(str(root), download=True)
+
+
+class Svhn(StoredImages):
+    """SVHN (Netzer et al. 2011): 73,257 training and 26,032 test images of house numbers' digits, scaled to [-1, 1].
+
+    The cropped digits (format 2, .mat files); class 10 in the files is the digit 0. The extra part is not read.
+
+    Args: as in `StoredImages`.
+    """
+
+    title = "SVHN"
+    folders: ClassVar[tuple[str, ...]] = ("SVHN", "svhn", ".")
+    files = "train_32x32.mat and test_32x32.mat"
+    mean, std = 0.5, 0.5
+
+    def holds(self, place: Path) -> bool:
+        return all((place / f"{part}_32x32.mat").is_file() for part in ("train", "test"))
+
+    def read(self, place: Path) -> tuple[Images, Images]:
+        train, test = (self._part(place / f"{part}_32x32.mat") for part in ("train", "test"))
+        return train, test
+
+    def _part(self, path: Path) -> Images:
+        from scipy.io import loadmat
+
+        try:
+            content = loadmat(path)
+            pixels, labels = content["X"], content["y"].reshape(-1) % 10
+        except (ValueError, KeyError, TypeError, OSError, NotImplementedError) as error:
+            raise DataError(f"{path} is damaged or no SVHN file ({error}): put a whole copy in its place") from error
+        if pixels.dtype != np.uint8 or pixels.shape != (SIDE, SIDE, 3, len(labels)):
+            raise DataError(
+                f"{path} holds {pixels.dtype} of {pixels.shape} and {len(labels)} labels, not images of 32 x 32 x 3: "
+                "put the original in its place"
+            )
+        _check_labels(path, labels, self.classes)
+        images = np.ascontiguousarray(pixels.transpose(3, 2, 0, 1))
+        return Images(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
+
+    def fetch(self, root: Path) -> None:
+        import torchvision.datasets
+
+        for part in ("train", "test"):
+            torchvision.datasets.SVHN(str(root / self.folders[0]), part, download=True)
+
+
+def _check_labels(path: Path, labels: np.ndarray, classes: int) -> None:
+    if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
+        found = f"from {labels.min()} to {labels.max()}" if len(labels) else "none"
+        raise DataError(f"{path} has labels {found}, expected 0 to {classes - 1}: put the original in its place")
+
+
+def _binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    raw = np.fromfile(path, np.uint8)
+    if len(raw) == 0 or len(raw) % (1 + VALUES):
+        raise DataError(
+            f"{path} holds {len(raw)} bytes, not a multiple of {1 + VALUES} (label and image): put a whole copy in its "
+            "place"
+        )
+    records = raw.reshape(-1, 1 + VALUES)
+    return records[:, 1:], records[:, 0]
+
+
+def _pickled_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        content = _Arrays(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        pixels, labels = content[b"data"], np.asarray(content[b"labels"])
+        good = pixels.dtype == np.uint8 and pixels.shape == (len(labels), VALUES)
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise DataError(f"{path} is damaged or no CIFAR-10 batch ({error}): put a whole copy in its place") from error
+    if not good:
+        raise DataError(
+            f"{path} holds {pixels.dtype} of {pixels.shape} for {len(labels)} labels: put the original back"
+        )
+    return pixels, labels
+
+
+class _Arrays(pickle.Unpickler):
+    """Lets numpy arrays and plain containers through, and nothing that could run code."""
+
+    allowed: ClassVar[set[tuple[str, str]]] = {
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("_codecs", "encode"),
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no CIFAR-10 batch needs")
+        return super().find_class(module, name)

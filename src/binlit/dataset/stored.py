@@ -1,0 +1,79 @@
+"""Image sets that lie as files in a folder of their own, or that torchvision downloads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, NoReturn
+
+from binlit.dataset.errors import DataError
+from binlit.dataset.fetch import fetched, roots
+from binlit.dataset.images import ImageData, Images
+
+
+class StoredImages(ImageData):
+    """Base; subclasses say where files lie (`folders`), which they are (`holds`), and how they are read (`read`).
+
+    Args:
+        data_dir: looked in first, for each of `folders`; never written to.
+        download: let torchvision download into ./data when the files are neither in data_dir nor in ./data.
+        batch_size, eval_batch_size, validation, seed, classes: as in `ImageData`.
+    """
+
+    title: ClassVar[str]  # as torchvision calls it
+    folders: ClassVar[tuple[str, ...]]  # below a data folder; downloads land in the first
+    system_folders: ClassVar[tuple[str, ...]] = ()
+    files: ClassVar[str]  # what to put there, in words
+
+    def __init__(
+        self,
+        data_dir: str = "data",
+        download: bool = True,
+        batch_size: int = 64,
+        eval_batch_size: int = 1000,
+        validation: int = 6000,
+        seed: int = 0,
+        classes: int = 10,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, validation, seed, classes)
+        self.data_dir, self.download = Path(data_dir), download
+
+    def holds(self, place: Path) -> bool:
+        """Whether all files are in the folder."""
+        raise NotImplementedError
+
+    def read(self, place: Path) -> tuple[Images, Images]:
+        """Training and test part.
+
+        Raises:
+            DataError: a file is damaged; the message names it.
+        """
+        raise NotImplementedError
+
+    def fetch(self, root: Path) -> None:
+        """Downloads below `root`, by torchvision."""
+        raise NotImplementedError
+
+    def places(self) -> list[Path]:
+        """Folders that may hold the files, in the order in which they are looked at."""
+        below = [root / folder for root in roots(self.data_dir) for folder in self.folders]
+        return below + [Path(place) for place in self.system_folders]
+
+    def load(self) -> tuple[Images, Images]:
+        place = next((place for place in self.places() if self.holds(place)), None)
+        if place is None:
+            place = self._downloaded() if self.download else self._missing("dataset.download is false")
+        return self.read(place)
+
+    def _downloaded(self) -> Path:
+        try:
+            root = fetched(self.title, lambda root: self.holds(root / self.folders[0]), self.fetch)
+        except (OSError, RuntimeError) as error:
+            self._missing(f"the download failed ({str(error).splitlines()[0]})")
+        return root / self.folders[0]
+
+    def _missing(self, why: str) -> NoReturn:
+        looked = ", ".join(str(place) for place in self.places())
+        raise DataError(
+            f"no {self.title} files in {looked}, and {why}. Put {self.files} into one of these folders, or set "
+            f"BINLIT_DATA_DIR to a folder that holds {self.folders[0]}; dataset=digits works offline, without any file"
+        )
