@@ -12,7 +12,7 @@ import torch
 from hydra.utils import get_object, instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
-from torch import nn
+from torch import Tensor, nn
 
 from binlit.binary import binarize, binarize_weights
 from binlit.config import Config, ConfigError, channels, chosen_layers, chosen_weights, image_size
@@ -78,8 +78,14 @@ def build_net(cfg: Config) -> nn.Module:
         threshold=binary["threshold"],
         evaluation="sample" if binary["eval"] == "mean" else binary["eval"],
         share=binary.get("share", 1.0),
-        example=torch.zeros(1, channels(cfg), image_size(cfg), image_size(cfg)),
+        example=example_images(cfg),
     )
+
+
+def example_images(cfg: Config) -> Tensor:
+    """Two images of noise of the data set's shape, the same every time."""
+    noise = torch.Generator().manual_seed(0)
+    return torch.randn(2, channels(cfg), image_size(cfg), image_size(cfg), generator=noise)
 
 
 def _numbers(layers: list[str]) -> list[int | str]:

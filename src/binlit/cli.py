@@ -14,10 +14,11 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from binlit.config import ConfigError, check, check_choices, nearest, run_folder
+from binlit.config import Config, ConfigError, check, check_choices, nearest, run_folder
 from binlit.paths import config_dir
 
 USAGE_ERROR = 2
+SLIPS = (ConfigError, HydraException, OmegaConfBaseException)  # of whoever wrote the command line
 
 
 class CheckBeforeRun(Callback):
@@ -47,7 +48,7 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach the lines below instead of Hydra's own report
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+    except SLIPS as error:
         if full == "1":
             raise
         complain(translated(error))
@@ -57,6 +58,19 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = full
+
+
+def composed(words: list[str]) -> Config:
+    """The checked config that these words of a command line make, with no run and no folder.
+
+    Raises:
+        ConfigError, HydraException, OmegaConfBaseException: see `translated`.
+    """
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = hydra.compose("config", overrides=words)
+    config = check(cfg)
+    check_choices(config, words)
+    return config
 
 
 def complain(message: object) -> None:

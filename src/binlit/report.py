@@ -83,7 +83,7 @@ def write_report(records: list[Record], expected: list[Record], out: Path, title
     from binlit.results.table import build_table, published_source
 
     title = title or title_of(records)
-    experiment = _experiment(records)  # published numbers: of one only
+    experiment = _experiment(records)
     table = build_table(records, expected, experiment)
     out.mkdir(parents=True, exist_ok=True)
     order = sorted(

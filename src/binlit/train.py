@@ -60,8 +60,9 @@ def train(cfg: Config, folder: Path, in_sweep: bool = False) -> dict[str, Any]:
         in_sweep: one of many jobs: one thread, no progress bar.
     """
     # Heavy imports come late, so that --help and a config error answer at once.
-    from binlit.build import best_checkpoint, build_data, build_task, build_trainer, set_threads
+    from binlit.build import best_checkpoint, build_data, build_task, build_trainer, example_images, set_threads
     from binlit.results.checkpoint import epoch_of
+    from binlit.results.inventory import as_record, inventory, show_inventory
     from binlit.results.summary import fill_hparams, outcome, quiet_lightning, shown_warnings
 
     quiet_lightning()
@@ -70,12 +71,17 @@ def train(cfg: Config, folder: Path, in_sweep: bool = False) -> dict[str, Any]:
     with shown_warnings():
         task = build_task(cfg)
     trainer = build_trainer(cfg, folder, quiet=in_sweep)
+    layers = inventory(task.net, example_images(cfg))
+    if not in_sweep:
+        show_inventory(layers, cfg["model"]["name"], task.net)
     data.setup("fit")
     trainer.fit(task, datamodule=data, ckpt_path=starting_point(cfg, folder), weights_only=True)
     curve, best = task.history, best_checkpoint(trainer)
     trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
-    content = task.tested | outcome(
-        curve, trainer.callback_metrics, task.examples["test"], epoch_of(best) if best else None
+    content = (
+        task.tested
+        | {"model": as_record(layers)}
+        | outcome(curve, trainer.callback_metrics, task.examples["test"], epoch_of(best) if best else None)
     )
     fill_hparams(trainer, cfg, content["metrics"])
     return content

@@ -6,9 +6,10 @@ place; behind any other module the unit binarizes that module's output.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -135,16 +136,26 @@ def site_shapes(net: nn.Module, example: torch.Tensor | None) -> dict[str, tuple
         shapes[unit.site] = (unit.binary_channels(channels), *others)
 
     handles = [unit.register_forward_pre_hook(look) for unit in units]
-    modes = [(module, module.training) for module in net.modules()]
     try:
-        with torch.no_grad(), torch.random.fork_rng():
-            net.eval()(example)
+        with evaluating(net):
+            net(example)
     finally:
-        for module, training in modes:
-            module.training = training
         for handle in handles:
             handle.remove()
     return shapes
+
+
+@contextlib.contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients for a while; each module's own mode and torch's random state are put back."""
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            net.eval()
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def resolve_layers(

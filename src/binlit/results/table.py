@@ -18,6 +18,7 @@ from binlit.results.interval import interval
 from binlit.results.record import Record
 
 KEYS = ("layer", "mode", "estimator", "anneal")
+TELLING = (*KEYS, "net", "weights")  # what a published row is found by
 RowKey = tuple[tuple[str, str], ...]
 
 
@@ -50,9 +51,9 @@ def build_table(
     """
     groups = _groups(records, expected)
     published = published_rows(experiment or (records[0]["experiment"] if records else ""))
-    plain = {_key({name: group.row[name] for name in KEYS}) for group in groups.values()}
+    plain = {_telling(group.row) for group in groups.values()}
     groups |= {key: Group(dict(key)) for key in published if key not in plain}  # a published row nobody has run
-    lines = [_line(group, published.get(_key({name: group.row[name] for name in KEYS}))) for group in groups.values()]
+    lines = [_line(group, published.get(_telling(group.row))) for group in groups.values()]
     _add_costs(lines)
     extras = [name for name in dict.fromkeys(name for line in lines for name in line) if name not in KEYS]
     extras = [name for name in extras if any(name in group.row for group in groups.values())]
@@ -64,16 +65,20 @@ def build_table(
 
 
 def _add_costs(lines: list[dict[str, Any]]) -> None:
-    bases = {line.get("setting", ""): line["acc"] for line in lines if line["layer"] == "none"}
+    def kin(line: dict[str, Any]) -> tuple[Any, Any]:
+        return line.get("net", ""), line.get("setting", "")
+
+    bases = {kin(line): line["acc"] for line in lines if line["layer"] == "none" and "weights" not in line}
     for line in lines:
-        base = bases.get(line.get("setting", ""), next(iter(bases.values())) if len(bases) == 1 else np.nan)
+        same_net = [acc for (net, _), acc in bases.items() if net == kin(line)[0]]
+        base = bases.get(kin(line), same_net[0] if len(same_net) == 1 else np.nan)
         line["acc_cost"] = base - line["acc"]
 
 
 def published_rows(experiment: str) -> dict[RowKey, dict[str, float]]:
     """{row: {"acc": per cent, "loss": nats}} of the study that the experiment repeats; empty where there is none."""
     rows = _published(experiment).get("rows", [])
-    return {_key({"anneal": "none"} | {k: row[k] for k in KEYS if k in row}): row for row in rows}
+    return {_key({"anneal": "none"} | {k: row[k] for k in TELLING if k in row}): row for row in rows}
 
 
 def published_source(experiment: str) -> str | None:
@@ -83,16 +88,20 @@ def published_source(experiment: str) -> str | None:
 
 @cache
 def _published(experiment: str) -> dict[str, Any]:
-    """The file that names the experiment among its `experiments`."""
+    """The file that names the experiment (or all of several, joined by +) among its `experiments`."""
     for path in sorted((PACKAGE / "results" / "published").glob("*.yaml")):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if experiment in content["experiments"]:
+        if all(one in content["experiments"] for one in experiment.split("+")):  # of several: those of one study
             return content
     return {}
 
 
 def _key(row: Mapping[str, Any]) -> RowKey:
     return tuple((name, str(row[name])) for name in (*KEYS, *sorted(set(row) - set(KEYS))) if name in row)
+
+
+def _telling(row: Mapping[str, str]) -> RowKey:
+    return _key({name: row[name] for name in TELLING if name in row})
 
 
 def _groups(records: Sequence[Record], expected: Sequence[Mapping[str, Any]]) -> dict[RowKey, Group]:

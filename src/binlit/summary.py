@@ -1,0 +1,41 @@
+"""What a net is made of, before any training: python -m binlit.summary +experiment=bnn_mnist_mlp
+
+Takes what binlit.train takes. For each layer: shape, parameters by bit width, binary and float multiplications, memory,
+and whether weights and inputs are really binary.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from binlit.cli import SLIPS, USAGE_ERROR, complain, composed, translated
+from binlit.config import Config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, or 2 where the config is wrong."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(words):
+        print(__doc__)
+        return 0
+    try:
+        summarise(composed(words))
+    except SLIPS as error:
+        complain(translated(error))
+        return USAGE_ERROR
+    return 0
+
+
+def summarise(cfg: Config) -> None:
+    """Prints the inventory of the net of a checked config."""
+    from binlit.build import build_net, example_images
+    from binlit.results.inventory import inventory, show_inventory
+    from binlit.results.summary import shown_warnings
+
+    with shown_warnings():
+        net = build_net(cfg)
+    show_inventory(inventory(net, example_images(cfg)), f"{cfg['name']}: {cfg['model']['name']}", net=net)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
