@@ -40,7 +40,8 @@ def row_of(cfg: Config) -> dict[str, Any]:
     if weights:
         added = {"weights": _together(weights, cfg["model"].get("layers", [])), "weight": weight_name(cfg)}
     if not layers:
-        return {"layer": NONE, "mode": NONE, "estimator": NONE, "anneal": NONE, **added, **cfg["row"]}
+        rest = {key: value for key, value in cfg["row"].items() if key != "threshold"}  # not in force
+        return {"layer": NONE, "mode": NONE, "estimator": NONE, "anneal": NONE, **added, **rest}
     if cfg["binary"].get("share", 1) < 1:
         added["share"] = cfg["binary"]["share"]
     return {
