@@ -1,0 +1,61 @@
+"""Binary operations as plain functions on tensors, under the names that many ports of BinaryNet to Keras use (study C).
+
+    from binlit.binary.functional import binary_tanh
+
+Each draws nothing, sends bits forward and the derivative of its clipped line backward. They differ from the ports in
+one point: 1/2 is rounded up, so that binary_tanh(0) is +1 as sign(0) is everywhere in binlit (Keras rounds to even).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from binlit.estimator.straight_through import clip, straight_through
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """clamp((x + 1) / 2, 0, 1), shape of x; gradient 1/2 for |x| <= 1, 0 outside."""
+    return (clip(x) + 1) / 2
+
+
+def round_through(x: Tensor) -> Tensor:
+    """x rounded to the nearest whole number, halves up; gradient 1."""
+    return straight_through(torch.floor(x.detach() + 0.5), x)
+
+
+def binary_sigmoid(x: Tensor) -> Tensor:
+    """1[x >= 0]; gradient 1/2 for |x| <= 1, 0 outside."""
+    return round_through(hard_sigmoid(x))
+
+
+def binary_tanh(x: Tensor) -> Tensor:
+    """sign(x), sign(0) = +1; gradient 1 for |x| <= 1, 0 outside."""
+    return 2 * binary_sigmoid(x) - 1
+
+
+def binarize(weight: Tensor, H: float = 1.0) -> Tensor:  # noqa: N803 (the ports' name)
+    """H sign(weight), in {-H, +H}; gradient 1 for |weight| <= H, 0 outside. H > 0.
+
+    Raises:
+        ValueError: H is not above 0.
+    """
+    if not H > 0:
+        raise ValueError(f"H={H} must be above 0: it is the magnitude of the binary weights")
+    return H * binary_tanh(weight / H)
+
+
+def xnorize(
+    weight: Tensor,
+    H: float = 1.0,  # noqa: N803
+    axis: int | tuple[int, ...] | None = None,
+    keepdims: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """(mean |weight| over `axis`, H sign(weight)): XNOR-Net's magnitude and bits (1603.05279).
+
+    Args:
+        axis: dimensions that share a magnitude; all of them for None.
+        keepdims: leave the averaged dimensions in, with size 1.
+    """
+    dims = tuple(range(weight.dim())) if axis is None else axis
+    return weight.abs().mean(dim=dims, keepdim=keepdims), binarize(weight, H)
