@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from binlit.config import ConfigError, check, fingerprint, row_of, run_folder
-from binlit.paths import config_dir
+from binlit.paths import config_dir, repository
 
 
 def composed(*overrides: str) -> dict:
@@ -104,6 +104,30 @@ def test_names_of_classes_become_numbers_that_the_net_follows(overrides, count):
     assert cfg["dataset"]["classes"] == cfg["model"]["classes"] == count
 
 
+def test_settings_of_weights_count_where_weights_are_binary():
+    plain = [composed("binary=none", *more) for more in ([], ["weight=xnor"], ["weight.mode=stochastic"])]
+    assert len({fingerprint(cfg) for cfg in plain}) == 1
+    cases = [[], ["weight=xnor"], ["weight.mode=stochastic"], ["estimator@weight.estimator=ede"], ["binary.weights=1"]]
+    binary = [composed("binary=weights", *more) for more in cases]
+    assert len({fingerprint(cfg) for cfg in [plain[0], *binary]}) == 1 + len(cases)
+    same = composed("binary=weights", "estimator=rloo", "binary.threshold=0.5")  # no activation is binary
+    assert fingerprint(same) == fingerprint(binary[0])
+    assert "weights-all-bnn" in run_folder(binary[0])
+
+
+def test_records_that_were_published_keep_their_fingerprint():
+    """A setting that came later must not make a finished run one that has still to be run."""
+    top = repository()
+    assert top is not None
+    seen = 0
+    for path in top.glob("docs/results/*/records.jsonl"):
+        for record in map(json.loads, path.read_text().splitlines()):
+            if "kind" not in record:
+                seen += 1
+                assert fingerprint(record["config"]) == record["fingerprint"], (path, record["row"])
+    assert seen > 200
+
+
 def test_all_channels_binary_is_what_it_was_before_there_were_shares():
     cfg = composed()
     old = composed()
@@ -149,6 +173,27 @@ def test_a_slip_is_explained(override, parts, monkeypatch, capsys, tmp_path):
         (["estimator=rloo", "estimator.draws=[2,4]", "binary.layer=output"], "no count for the output"),
         (["model=mlp", "model.inputs=100"], "model.inputs=100 does not fit dataset 'digits'"),
         (["model=mlp", "model.hidden=[10,10]"], r"give \['features.act1', 'features.act2'\]"),
+        (
+            ["binary.weights=4"],
+            r"binary.weights=4 does not exist: model 'mnist_cnn' has 3 layers with a weight; choose 1 ",
+        ),
+        (["binary.weights=features.conv3"], r"did you mean features.conv"),
+        (["binary.weights=all", "estimator@weight.estimator=rloo"], "a weight's bit is shared by all examples"),
+        (["binary.weights=all", "estimator@weight.estimator=reinmax"], "draws no bit, and reinmax is about the draw"),
+        (
+            ["binary.weights=all", "weight.scale=xnr"],
+            r"weight.scale=xnr is not allowed; choose none or xnor or learned",
+        ),
+        (["binary.weights=all", "weight.clip=true"], "weight.clip"),
+        (["binary.weights=all", "+weight.clipp=none"], "did you mean weight.clip"),
+        (["optimizer=bop"], "optimizer=bop flips binary weights, and binary.weights is null"),
+        (["optimizer=bop", "binary.weights=all", "weight=xnor"], "no latent weights to draw from or to scale by"),
+        (["task.loss=hinge"], "choose cross_entropy or squared_hinge"),
+        (["dataset=cifar10", "dataset.download=false"], "takes images of 1 channel.* has 3; choose model=bnn_convnet"),
+        (["dataset=cifar10", "model=mlp"], "write 3072"),
+        (["dataset=mnist", "dataset.image_size=30"], "dataset.image_size=30"),
+        (["model=bireal_resnet", "model.widths=[8]"], "model.sites=.* does not fit model.widths=\\[8\\]"),
+        (["model=bnn_mlp", "model.hidden=[8,8]"], "does not fit model.hidden"),
     ],
 )
 def test_contradictions_are_explained(overrides, message):
@@ -197,6 +242,11 @@ def test_own_classes_may_have_keys_of_their_own():
         (["binary.layer=all", "estimator=rloo"], ["all", "stochastic", "rloo", "none"]),
         (["model=mlp", "binary.layer=all"], ["1", "stochastic", "st", "none"]),
         (["binary.layer=output"], ["output", "stochastic", "st", "none"]),
+        (["binary=weights"], ["none"] * 4 + ["all", "bnn"]),
+        (["binary=bnn", "weight=xnor"], ["all", "deterministic", "st", "none", "all", "xnor"]),
+        (["binary.layer=1", "binary.weights=inner"], ["1", "stochastic", "st", "none", "2", "bnn"]),
+        (["binary=weights", "estimator@weight.estimator=ede"], ["none"] * 4 + ["all", "bnn, ede"]),
+        (["binary=weights", "optimizer=bop"], ["none"] * 4 + ["all", "bop"]),
     ],
 )
 def test_rows_have_canonical_names(overrides, row):

@@ -33,7 +33,7 @@ def write_set(root: Path, folder: str = "MNIST", packed: bool = True, train: int
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("kind", [Mnist, FashionMnist])
 def test_reads_packed_and_unpacked(tmp_path, packed, kind):
-    write_set(tmp_path, kind.folder, packed)
+    write_set(tmp_path, kind.title, packed)
     data = kind(str(tmp_path), validation=8)
     data.setup()
     assert {part: len(images) for part, images in data.parts.items()} == {"train": 32, "val": 8, "test": 20}

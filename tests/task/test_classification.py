@@ -42,6 +42,9 @@ RESUMED = [
     ["estimator=relax", "estimator.tune_every=2", "optimizer.lr=0.01"],
     ["estimator=reste", "estimator.epochs=4"],
     ["estimator=reinforce", "optimizer=adam"],
+    ["binary=bnn", "estimator=st_clipped", "model.norm=all", "task.loss=squared_hinge", "optimizer=adam_bnn"],
+    ["binary=weights", "weight=binaryconnect", "model.dropout=0.3", "scheduler=decay", "scheduler.gamma=0.5"],
+    ["binary=weights", "weight.mode=deterministic", "optimizer=bop", "optimizer.gamma=0.01"],
     [
         "estimator=st",
         "model=mnist_cnn",

@@ -165,7 +165,7 @@ class ConvNet(SizedModel):
     channels: Count
     width: Count
     hidden: Count
-    image_size: Annotated[int, Field(ge=8, multiple_of=8)]
+    image_size: Annotated[int, Field(ge=8)]
 
 
 class ResNet(Model):

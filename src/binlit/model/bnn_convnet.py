@@ -18,15 +18,12 @@ class BnnConvNet(nn.Module):
     Args:
         classes: number of outputs.
         channels: of the images: 3, or 1 for grey ones.
-        image_size: side S of the images in pixels, a multiple of 8.
+        image_size: side S of the images in pixels, >= 8.
         width: channels of the first convolution (128 in the paper; 64 for SVHN); the others are 1, 2, 2, 4, 4 times it.
         hidden: units of the two linear layers.
         activation: `hard_tanh` (as in the paper), `hard_sigmoid` or `relu`.
 
     Shape: (N, channels, S, S) -> logits (N, classes). Sites: act1 to act6 (convolutions), act7 and act8 (linear).
-
-    Raises:
-        ValueError: image_size is not a multiple of 8.
 
     Source: Hubara et al. 2016 (1602.02830), section 2.
     """
@@ -41,8 +38,6 @@ class BnnConvNet(nn.Module):
         activation: str = "hard_tanh",
     ) -> None:
         super().__init__()
-        if image_size % 8:
-            raise ValueError(f"image_size={image_size} must be a multiple of 8: the images are halved three times")
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         widths = [channels, width, width, 2 * width, 2 * width, 4 * width, 4 * width]
         for i in range(1, 7):

@@ -46,7 +46,7 @@ class Bop(Optimizer):
             raise ValueError(f"threshold={threshold} is below 0")
         defaults = {
             "lr": lr, "gamma": gamma, "threshold": threshold, "betas": tuple(betas), "eps": eps,
-            "weight_decay": weight_decay, "base_lr": lr, "binary": False, "rate_scale": 1.0,
+            "weight_decay": weight_decay, "binary": False,
         }  # fmt: skip
         super().__init__(params, defaults)
 
@@ -68,8 +68,7 @@ class Bop(Optimizer):
         if not state:
             state["mean"] = torch.zeros_like(weight)
             weight.copy_(torch.where(weight >= 0, 1.0, -1.0))
-        # what a scheduler made of the learning rate: gamma follows, whatever the rate was scaled by at the start
-        gamma = group["gamma"] * group["lr"] / (group["base_lr"] * group["rate_scale"])
+        gamma = group["gamma"] * group["lr"] / group.get("initial_lr", group["lr"])  # a scheduler's part of it
         mean = state["mean"].lerp_(gradient, gamma)
         weight.mul_(1 - 2 * ((mean.abs() > group["threshold"]) & (mean * weight > 0)).to(weight.dtype))
 

@@ -1,0 +1,76 @@
+"""Binary weights through the whole path: rates, clip, squared hinge, what the monitor counts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from binlit.binary import binary_weights, latent
+from binlit.build import build_task
+from binlit.config import check
+from binlit.task.classification import squared_hinge
+from binlit.task.weight_monitor import _differing, packed_signs
+from binlit.train import train
+
+
+def composed(*overrides: str) -> dict:
+    from hydra import compose, initialize_config_dir
+
+    from binlit.paths import config_dir
+
+    quick = ["model=mlp", "logger=none", "trainer.enable_progress_bar=false", "dataset.batch_size=256", "threads=1"]
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return check(compose("config", [*quick, *overrides]))
+
+
+def test_squared_hinge_by_hand():
+    scores = torch.tensor([[2.0, -0.5, 0.0]])
+    assert squared_hinge(scores, torch.tensor([0])).item() == pytest.approx((0 + 0.25 + 1) / 3)
+    assert squared_hinge(scores, torch.tensor([1])).item() == pytest.approx((9 + 2.25 + 1) / 3)
+
+
+def test_every_latent_weight_has_its_rate_and_stays_inside():
+    task = build_task(composed("binary=bnn", "optimizer.lr=0.5", "scheduler=exponential"))
+    configured = task.configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]
+    rates = [group["lr"] for group in optimizer.param_groups]
+    units = list(binary_weights(task.net).values())
+    assert rates == pytest.approx([0.5, *(0.5 * unit.rate_scale for unit in units)])
+    assert units[0].rate_scale == pytest.approx(math.sqrt((784 + 100) / 1.5))
+    loss = task.net(torch.randn(8, 1, 28, 28)).square().sum()
+    loss.backward()
+    optimizer.step()
+    for name in binary_weights(task.net):
+        assert latent(task.net, name).abs().max() == 1  # such steps leave the box, and are clipped back
+    schedule.step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.9 * rate for rate in rates])
+
+
+def test_a_run_records_flips_and_what_the_net_is_made_of(tmp_path):
+    content = train(composed("binary=bnn", "estimator=st_clipped", "model.norm=all", "trainer.max_epochs=2"), tmp_path)
+    last = content["curve"][-1]
+    for layer in ("features.fc1", "classifier"):
+        assert 0 < last[f"weight/{layer}/flips"] < 0.5
+        assert last[f"weight/{layer}/grad"] > 0
+    sums = content["model"]["totals"]
+    assert (sums["bits"], sums["binary_macs"]) == (784 * 100 + 1000, 1000)
+    state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    held = state["net.features.fc1.parametrizations.weight.original"]
+    assert held.abs().max() <= 1
+    assert len(held.unique()) > 100  # latent, not bits
+
+
+def test_a_layer_that_gets_no_gradient_is_seen(tmp_path):
+    rule = "estimator@weight.estimator=detached"
+    content = train(composed("binary=weights", rule, "trainer.max_epochs=1"), tmp_path)
+    assert content["curve"][-1]["weight/features.fc1/grad"] == 0
+    assert content["curve"][-1]["weight/features.fc1/flips"] == 0
+
+
+def test_signs_are_packed_and_compared_bit_by_bit():
+    one, other = torch.randn(3, 7), torch.randn(3, 7)
+    assert packed_signs(one).dtype == torch.uint8
+    assert len(packed_signs(one)) == 3
+    assert _differing(packed_signs(one), packed_signs(other)) == int(((one >= 0) != (other >= 0)).sum())
