@@ -18,7 +18,22 @@ from binlit.dataset.stored import StoredImages
 SIDE, VALUES = 32, 3 * 32 * 32
 
 
-class Cifar10(StoredImages):
+class ColourImages(StoredImages):
+    """Base of both. `channels` and `image_size` are what they are; the config names them so that nets can follow.
+
+    Raises:
+        ValueError: another number of channels or size is asked for.
+    """
+
+    mean, std = 0.5, 0.5
+
+    def __init__(self, *args: Any, channels: int = 3, image_size: int = SIDE, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        if (channels, image_size) != (3, SIDE):
+            raise ValueError(f"{self.title} has 3 channels of {SIDE}x{SIDE}, not {channels} of {image_size}")
+
+
+class Cifar10(ColourImages):
     """CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test images of 10 kinds of things, scaled to [-1, 1].
 
     Reads the binary version (cifar-10-batches-bin, six files of records of 1 + 3,072 bytes) and the Python version
@@ -30,7 +45,6 @@ class Cifar10(StoredImages):
     title = "CIFAR10"
     folders: ClassVar[tuple[str, ...]] = ("cifar-10-batches-py", "cifar-10-batches-bin")
     files = "data_batch_1 to data_batch_5 and test_batch (.bin for the binary version)"
-    mean, std = 0.5, 0.5
     parts_of = (tuple(f"data_batch_{i}" for i in range(1, 6)), ("test_batch",))
 
     def holds(self, place: Path) -> bool:
@@ -58,7 +72,7 @@ class Cifar10(StoredImages):
         torchvision.datasets.CIFAR10(str(root), download=True)
 
 
-class Svhn(StoredImages):
+class Svhn(ColourImages):
     """SVHN (Netzer et al. 2011): 73,257 training and 26,032 test images of house numbers' digits, scaled to [-1, 1].
 
     The cropped digits (format 2, .mat files); class 10 in the files is the digit 0. The extra part is not read.
@@ -69,7 +83,6 @@ class Svhn(StoredImages):
     title = "SVHN"
     folders: ClassVar[tuple[str, ...]] = ("SVHN", "svhn", ".")
     files = "train_32x32.mat and test_32x32.mat"
-    mean, std = 0.5, 0.5
 
     def holds(self, place: Path) -> bool:
         return all((place / f"{part}_32x32.mat").is_file() for part in ("train", "test"))
