@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ PATHWISE = [
 ]
 
 
-def mlp(**settings) -> Mlp:
+def mlp(**settings) -> Any:
     torch.manual_seed(0)
     return Mlp(inputs=6, hidden=(5, 4), classes=3, activation="relu", **settings)
 
@@ -58,7 +59,7 @@ def test_any_layer_by_number_name_or_word():
 
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if ESTIMATORS[n].score_function])
 def test_score_functions_are_refused(name):
-    options = {"draws": 2} if name in ("rloo", "arms") else {}
+    options: dict[str, Any] = {"draws": 2} if name in ("rloo", "arms") else {}
     with pytest.raises(ValueError, match="a weight's bit is shared by all examples"):
         binlit.binarize_weights(mlp(), estimator=name, **options)
 
@@ -66,7 +67,7 @@ def test_score_functions_are_refused(name):
 @pytest.mark.parametrize("name", PATHWISE)
 def test_a_weight_gets_the_gradient_that_an_activation_gets(name):
     """dL/dlatent is the estimator's own backward of dL/dbit, whatever the rule."""
-    rule = ESTIMATORS[name]
+    rule: Any = ESTIMATORS[name]
     mode = "stochastic" if rule.needs_chance else "deterministic"
     net = binlit.binarize_weights(mlp().double(), 2, estimator=name, mode=mode, init="model", clip="none")
     weight, x = latent(net, "features.fc2"), torch.randn(7, 6, dtype=torch.float64)
@@ -134,7 +135,7 @@ def test_drawn_weights_have_the_surrogates_probability():
 
 
 def test_evaluation_thresholds_or_draws():
-    net = nn.Sequential(nn.Linear(40, 30))
+    net: Any = nn.Sequential(nn.Linear(40, 30))
     binlit.binarize_weights(net, mode="stochastic", evaluation="threshold").eval()
     assert torch.equal(net[0].weight, torch.where(latent(net, "0") >= 0, 1.0, -1.0))
     binlit.binarize_weights(net, mode="stochastic", evaluation="sample").eval()
@@ -143,7 +144,7 @@ def test_evaluation_thresholds_or_draws():
 
 def test_xnor_scale_and_its_gradient():
     """w = a sign(v), a = mean |v|: dL/dv_i = g_i a 1[|v_i| <= 1] + sign(v_i) / n * sum_j g_j sign(v_j)."""
-    net = nn.Sequential(nn.Conv2d(2, 3, 3).double())
+    net: Any = nn.Sequential(nn.Conv2d(2, 3, 3).double())
     binlit.binarize_weights(net, scale="xnor", init="model")
     v, w = latent(net, "0"), net[0].weight
     assert torch.equal(w, v.sign() * v.abs().mean((1, 2, 3), keepdim=True))
@@ -155,9 +156,9 @@ def test_xnor_scale_and_its_gradient():
 
 
 def test_a_learned_scale_is_a_real_parameter():
-    net = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
+    net: Any = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
     binlit.binarize_weights(net, "first", scale="learned", init="model")
-    unit = binary_weights(net)["0"]
+    unit: Any = binary_weights(net)["0"]
     assert torch.equal(unit.scale, channel_means(latent(net, "0")))
     real, *binary = binlit.weight_groups(net)
     assert any(p is unit.scale for p in real["params"])
@@ -170,7 +171,7 @@ def test_a_learned_scale_is_a_real_parameter():
 def test_algorithm_1_by_hand():
     """Three steps of Adam on the latent weights with the Glorot rate, clipped, against the formulas written out."""
     torch.manual_seed(1)
-    net = nn.Sequential(nn.Linear(5, 3, bias=False))
+    net: Any = nn.Sequential(nn.Linear(5, 3, bias=False))
     x, y = torch.randn(8, 5), torch.randn(8, 3)
     binlit.binarize_weights(net)
     w = latent(net, "0").detach().double().clone()
@@ -195,7 +196,7 @@ def test_algorithm_1_by_hand():
 
 def test_clip_of_weights_and_biases():
     for clip, expected in (("none", (3.0, 3.0)), ("weight", (1.0, 3.0)), ("weight_and_bias", (1.0, 1.0))):
-        net = nn.Sequential(nn.Linear(2, 2))
+        net: Any = nn.Sequential(nn.Linear(2, 2))
         binlit.binarize_weights(net, clip=clip)
         with torch.no_grad():
             latent(net, "0").fill_(3)
@@ -205,7 +206,7 @@ def test_clip_of_weights_and_biases():
 
 
 def test_glorot_rate_counts_the_area_of_a_convolution():
-    net = nn.Sequential(nn.Conv2d(4, 8, 3))
+    net: Any = nn.Sequential(nn.Conv2d(4, 8, 3))
     assert binary_weights(binlit.binarize_weights(net))["0"].rate_scale == pytest.approx(math.sqrt(12 * 9 / 1.5))
     assert binary_weights(binlit.binarize_weights(net, rate="none"))["0"].rate_scale == 1
 
@@ -259,7 +260,7 @@ def test_published_parameter_counts():
 @pytest.mark.parametrize("block", ["xnor", "bireal"])
 @pytest.mark.parametrize(("channels", "side"), [(3, 32), (1, 28)])
 def test_residual_nets_take_both_sizes_and_are_binary_inside(block, channels, side):
-    net = BinaryResNet(channels=channels, block=block, widths=(4, 8))
+    net: Any = BinaryResNet(channels=channels, block=block, widths=(4, 8))
     binlit.binarize(
         net, "all", "st_clipped", mode="deterministic", levels="pm1", sites=[f"features.act{i}" for i in range(1, 5)]
     )

@@ -36,7 +36,8 @@ def test_flips_by_the_formula_and_moves_the_rest_by_adam():
             F.cross_entropy(each(x), y).backward()
             optimizer.step()
         with torch.no_grad():
-            weight, gradient = latent(twin, "0"), latent(twin, "0").grad
+            weight = latent(twin, "0")
+            gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
             mean = 0.7 * mean + 0.3 * gradient
             flip = (mean.abs() > 1e-3) & (mean.sign() == weight.sign())
             weight[flip] *= -1
