@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--against", metavar="KEY=VALUE", help="also paired.md: rows against the one with this, such as anneal=none"
     )
     parser.add_argument("--passes", action="store_true", help="also passes.md and passes.png: accuracy against cost")
+    parser.add_argument("--sites", action="store_true", help="also sites.md: bits on and weights flipped, by site")
     args = parser.parse_args(arguments)
     try:
         records = [record for source in args.source for record in read_records(source)]
@@ -53,6 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
         except ValueError as error:
             complain(error)
             return USAGE_ERROR
+    if args.sites:
+        from binlit.results.sites import SITES, sites_markdown
+
+        write_whole(out / SITES, sites_markdown(records))
+        print(f"written: {out / SITES}")
     if args.passes:
         write_passes(records, out)
     if any(record.get("episodes") for record in records):

@@ -38,7 +38,9 @@ def row_of(cfg: Config) -> dict[str, Any]:
     layers, weights = chosen_layers(cfg), chosen_weights(cfg)
     added: Config = {}
     if weights:
-        added = {"weights": _together(weights, cfg["model"].get("layers", [])), "weight": weight_name(cfg)}
+        known = cfg["model"].get("layers", [])
+        inner = len(known) > 3 and weights == [str(i) for i in range(2, len(known))]
+        added = {"weights": "inner" if inner else _together(weights, known), "weight": weight_name(cfg)}
     if not layers:
         rest = {key: value for key, value in cfg["row"].items() if key != "threshold"}  # not in force
         return {"layer": NONE, "mode": NONE, "estimator": NONE, "anneal": NONE, **added, **rest}

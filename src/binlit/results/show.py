@@ -20,6 +20,9 @@ HEADINGS = {
 }  # fmt: skip
 
 
+NUMBERS = {"n", "accuracy %", "cost", "published", "difference", "loss", "loss published", "failed", "missing"}
+
+
 def cells(table: pd.DataFrame) -> pd.DataFrame:
     """The table as text: means with their interval, signs before differences, – where there is nothing."""
     text = pd.DataFrame(index=table.index)
@@ -51,10 +54,9 @@ def to_console(table: pd.DataFrame, title: str) -> None:
     """Prints the table; failed and missing runs in red."""
     text = cells(table)
     shown = Table(title=title, title_justify="left")
-    left = ("layer", "mode", "estimator", "anneal", "setting")
     for name in text.columns:
         shown.add_column(
-            name, justify="left" if name in left else "right", style="red" if name in ("failed", "missing") else ""
+            name, justify="right" if name in NUMBERS else "left", style="red" if name in ("failed", "missing") else ""
         )
     for row in text.itertuples(index=False):
         shown.add_row(*row)
@@ -64,11 +66,10 @@ def to_console(table: pd.DataFrame, title: str) -> None:
 def to_markdown(table: pd.DataFrame, title: str, footnotes: Sequence[str]) -> str:
     """The table as GitHub Markdown, with its footnotes."""
     text = cells(table)
-    numbers = {"n", "accuracy %", "cost", "published", "difference", "loss", "loss published", "failed", "missing"}
     lines = [
         f"# {title}",
         "",
-        *markdown_table(list(text.columns), text.itertuples(index=False), numbers),
+        *markdown_table(list(text.columns), text.itertuples(index=False), NUMBERS),
         "",
     ]
     return "\n".join([*lines, *(f"{note}\n" for note in footnotes)])

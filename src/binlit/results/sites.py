@@ -1,0 +1,43 @@
+"""What bits and weights do at each site in the last epoch: how many are on, how many flip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from binlit.results.markdown import markdown_table
+from binlit.results.record import Record
+from binlit.results.summary import site_figures
+from binlit.results.table import KEYS
+
+SITES = "sites.md"
+KINDS = {
+    "site": ("ones", "Share of bits that are on"),
+    "weight": ("flips", "Share of weights that flipped"),
+}
+
+
+def sites_markdown(records: Sequence[Record]) -> str:
+    """A page with a table of each kind that the records have: rows by site, per cent, mean over the runs of a row."""
+    lines: list[str] = []
+    for kind, (figure, heading) in KINDS.items():
+        rows: dict[tuple[tuple[str, str], ...], list[dict[str, float]]] = {}
+        for record in records:
+            figures = site_figures((record.get("curve") or [{}])[-1], kind)
+            if record["status"] == "ok" and figures:
+                order = [*KEYS, *sorted(set(record["row"]) - set(KEYS))]
+                row = tuple((name, str(record["row"][name])) for name in order if name in record["row"])
+                rows.setdefault(row, []).append({site: values.get(figure, np.nan) for site, values in figures.items()})
+        if not rows:
+            continue
+        keys = list(dict.fromkeys(name for row in rows for name, _ in row if name != "anneal"))
+        sites = list(dict.fromkeys(site for runs in rows.values() for run in runs for site in run))
+        body = []
+        for row, runs in sorted(rows.items()):
+            means = [np.mean([run[site] for run in runs]) if site in runs[0] else np.nan for site in sites]
+            shares = ["–" if np.isnan(mean) else f"{100 * mean:.1f}" for mean in means]
+            body.append([*(dict(row).get(key, "") for key in keys), len(runs), *shares])
+        numbers = ["n", *sites]
+        lines += [f"# {heading}, last epoch (%)", "", *markdown_table([*keys, *numbers], body, numbers), ""]
+    return "\n".join(lines)
