@@ -62,6 +62,23 @@ def test_readme_python_runs():
     assert weight.abs().sum() > 0
 
 
+def test_python_of_the_page_on_binary_weights_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", (TOP / "docs" / "binary_weights.md").read_text(encoding="utf-8"), re.S)
+    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Hardtanh(), nn.Linear(8, 2))
+    room = {"net": net, "x": torch.randn(5, 4), "y": torch.randint(2, (5,)), "F": nn.functional, "torch": torch}
+    exec(f"import binlit\n{code}", room)
+    assert set(room["net"][0].weight.unique().tolist()) == {-1.0, 1.0}
+
+
+def test_commands_of_the_page_on_binary_weights_are_valid():
+    page = (TOP / "docs" / "binary_weights.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^python -m binlit\.\w+ ([^#\n]*)", page, re.M)
+    assert len(commands) == 4
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        for command in commands:
+            check(compose("config", command.split()))
+
+
 def test_links_of_readme_and_docs_lead_somewhere():
     for page in [TOP / "README.md", *(TOP / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
