@@ -2,6 +2,7 @@
 
 python -m binlit.evaluate checkpoint=outputs/mnist/RUN/checkpoints/best.ckpt binary.eval=threshold
 python -m binlit.evaluate checkpoint=... binary.eval=mean binary.eval_draws=20
+python -m binlit.evaluate checkpoint=... weight.eval=latent                              with the real weights
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import Config, ConfigError, check, nearest
+from binlit.config import Config, ConfigError, check, chosen_weights, nearest
 
-SETTINGS = ("checkpoint", "binary", "data_dir", "seed", "threads")
+SETTINGS = ("checkpoint", "binary", "weight", "data_dir", "seed", "threads")
 
 
 def main() -> None:
@@ -38,6 +39,8 @@ def job(cfg: DictConfig) -> float:
         raise SystemExit(USAGE_ERROR) from None
     binary = config["binary"]
     way = binary["eval"] + (f" over {binary['eval_draws']} draws" if binary["eval"] == "mean" else "")
+    weights = {"weight.eval": config["weight"]["eval"]} if chosen_weights(config) else {}
+    way += "".join(f", {key}={value}" for key, value in weights.items())
     result = f"test accuracy {100 * metrics['test/acc']:.2f} %, loss {metrics['test/loss']:.4f}"
     print(f"{path}, {way}, seed {config['seed']}: {result}")
     if path.parent.name == "checkpoints":
@@ -46,7 +49,7 @@ def job(cfg: DictConfig) -> float:
             "eval": binary["eval"],
             "eval_draws": binary["eval_draws"],
             "seed": config["seed"],
-        }
+        } | weights
         with (path.parents[1] / "evaluations.jsonl").open("a", encoding="utf-8") as out:
             out.write(json.dumps(line | {"metrics": metrics}) + "\n")
     return metrics["test/acc"]
@@ -76,6 +79,10 @@ def with_evaluation(cfg: Config, asked: Config) -> Config:
     changed = {**cfg, "binary": {**cfg["binary"], **binary}, "threads": asked["threads"], "data_dir": asked["data_dir"]}
     if "data_dir" in cfg["dataset"]:
         changed["dataset"] = {**cfg["dataset"], "data_dir": asked["data_dir"]}
+    if (way := asked["weight"]["eval"]) is not None:
+        if not chosen_weights(cfg):
+            raise ConfigError(f"weight.eval={way} has no effect: this net has no binary weights; leave it out")
+        changed["weight"] = {**cfg["weight"], "eval": way}
     if asked["seed"] is not None:  # of the draws; the split keeps dataset.seed
         changed["seed"] = asked["seed"]
     return check(changed)

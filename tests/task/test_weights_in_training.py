@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -74,3 +75,22 @@ def test_signs_are_packed_and_compared_bit_by_bit():
     assert packed_signs(one).dtype == torch.uint8
     assert len(packed_signs(one)) == 3
     assert _differing(packed_signs(one), packed_signs(other)) == int(((one >= 0) != (other >= 0)).sum())
+
+
+def test_a_checkpoint_is_tested_again_with_other_weights(tmp_path, cli):
+    quick = ["model=mlp", "trainer.max_epochs=1", "binary=weights", "weight=binaryconnect"]
+    assert cli("train", *quick).returncode == 0
+    (checkpoint,) = tmp_path.glob("outputs/digits/*/checkpoints/best.ckpt")
+    record = json.loads((checkpoint.parents[1] / "result.json").read_text())
+    found = {}
+    for way in ("latent", "threshold", "sample"):
+        done = cli("evaluate", f"checkpoint={checkpoint}", f"weight.eval={way}")
+        assert f"weight.eval={way}" in done.stdout, done.stderr
+        found[way] = done.stdout.partition("accuracy ")[2]
+    assert found["latent"].startswith(f"{100 * record['metrics']['test/acc']:.2f} %")
+    assert len(set(found.values())) == 3
+    assert cli("train", "model=mlp", "trainer.max_epochs=1", "name=plain").returncode == 0
+    (other,) = tmp_path.glob("outputs/plain/*/checkpoints/best.ckpt")
+    refused = cli("evaluate", f"checkpoint={other}", "weight.eval=latent")
+    assert refused.returncode == 2
+    assert "weight.eval=latent has no effect: this net has no binary weights" in refused.stderr
