@@ -89,9 +89,8 @@ def main() -> None:
     for way, seconds in times.items():
         middle = statistics.median(seconds)
         ratio = statistics.median(a / b for a, b in zip(seconds, times["real"], strict=True))
-        print(
-            f"{way:<11} {1e3 * middle:7.1f} ms a step, {ratio:.2f} x real ({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})"
-        )
+        span = f"{1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f}"
+        print(f"{way:<11} {1e3 * middle:7.1f} ms a step, {ratio:.2f} x real ({span})")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,10 @@
 """The typed schema, the check of a composed config, and the identity of a run. Free of torch: it answers at once."""
 
-from binlit.config.check import (
-    Config,
-    ConfigError,
-    channels,
-    check,
-    check_choices,
-    chosen_layers,
-    chosen_weights,
-    image_size,
-    nearest,
-)
+from binlit.config.check import check, check_choices
 from binlit.config.identity import decisive, fingerprint, row_of, run_folder
+from binlit.config.read import Config, ConfigError, channels, chosen_layers, chosen_weights, image_size, nearest
 
 __all__ = [
-    "Config", "ConfigError", "channels", "check",
-    "check_choices", "chosen_layers", "chosen_weights", "decisive", "fingerprint", "image_size",
-    "nearest", "row_of", "run_folder",
+    "Config", "ConfigError", "channels", "check", "check_choices", "chosen_layers", "chosen_weights", "decisive",
+    "fingerprint", "image_size", "nearest", "row_of", "run_folder",
 ]  # fmt: skip

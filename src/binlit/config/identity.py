@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from binlit.config.check import Config, chosen_layers, chosen_weights
+from binlit.config.read import Config, chosen_layers, chosen_weights
 
 # Settings that change where a run lands, how fast it is or what it shows, but not its result.
 WITHOUT_EFFECT = ("name", "threads", "output_dir", "data_dir", "resume", "logger", "row")

@@ -8,8 +8,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from binlit.config.check import Config, ConfigError, nearest, resolved
-from binlit.config.schema import OPTIONS, Count, Positive
+from binlit.config.check import resolved
+from binlit.config.option import Count, Positive
+from binlit.config.read import Config, ConfigError, nearest
+from binlit.config.schema import OPTIONS
 from binlit.paths import config_dir
 
 LARGEST = 12  # binary units: 4,096 configurations

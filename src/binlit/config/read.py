@@ -1,0 +1,59 @@
+"""What a composed config says: its layers in canonical names, the shape of its images. Free of torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+Config = dict[str, Any]
+
+
+class ConfigError(ValueError):
+    """A setting is wrong; the message names it, what is allowed, and what was probably meant."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, or None."""
+    found = difflib.get_close_matches(str(word), [str(k) for k in known], 1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def chosen_layers(cfg: Config) -> list[str]:
+    """Canonical names of the binary layers: site numbers as strings in order, then `output` or modules by name."""
+    return _chosen(cfg["binary"]["layer"], cfg["model"]["sites"])
+
+
+def chosen_weights(cfg: Config) -> list[str]:
+    """Canonical names of the layers with binary weights, as `chosen_layers` has them."""
+    return _chosen(cfg["binary"].get("weights"), cfg["model"].get("layers", []))
+
+
+def _chosen(layer: int | str | list[int | str] | None, sites: list[str]) -> list[str]:
+    count = len(sites)
+    if layer is None or layer in ("none", []):
+        return []
+    entries = layer if isinstance(layer, list) else [layer]
+    if "all" in entries:
+        return [str(i) for i in range(1, count + 1)]
+    numbers = {"first": "1", "last": str(count)} | {site: str(i) for i, site in enumerate(sites, 1)}
+    names = {numbers.get(str(entry), str(entry)) for entry in entries}
+    if "inner" in names:
+        names = (names - {"inner"}) | {str(i) for i in range(2, count)}
+    names = {str(int(name)) if is_number(name) else name for name in names}
+    return sorted(names, key=lambda name: (not is_number(name), int(name) if is_number(name) else 0, name))
+
+
+def is_number(name: str) -> bool:
+    """Whether a layer is given by its number (plain digits)."""
+    return name.isascii() and name.isdecimal()
+
+
+def image_size(cfg: Config) -> int:
+    """Side of the data set's images in pixels."""
+    return cfg["dataset"].get("image_size", 28)
+
+
+def channels(cfg: Config) -> int:
+    """Channels of the data set's images."""
+    return cfg["dataset"].get("channels", 1)
