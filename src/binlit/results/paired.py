@@ -69,7 +69,9 @@ def paired_markdown(table: pd.DataFrame, key: str, base: str) -> str:
     heading = [*keys, "n", f"points against {key} {base}", "dead zone", f"dead zone, {base}"]
     rows = []
     for line in table.to_dict("records"):
-        said = f"{line['difference']:+.2f} ± {line['difference_ci95']:.2f}"
+        said = f"{line['difference']:+.2f}"
+        if not np.isnan(line["difference_ci95"]):
+            said += f" ± {line['difference_ci95']:.2f}"
         said = f"**{said}**" if abs(line["difference"]) > line["difference_ci95"] else said
         shares = ["–" if np.isnan(line[name]) else f"{100 * line[name]:.0f} %" for name in ("flat", "flat_base")]
         rows.append([*(line[name] for name in keys), line["n"], said, *shares])

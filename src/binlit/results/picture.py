@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def to_picture(table: pd.DataFrame, title: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     lines: list[Line] = [{str(k): v for k, v in line.items()} for line in table.iloc[::-1].to_dict("records")]
-    figure = Figure(figsize=(10, 1.6 + 0.32 * len(lines)), layout="constrained")
+    figure = Figure(figsize=(10 if "net" not in table else 12, 1.6 + 0.32 * len(lines)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     base = [line["acc"] for line in lines if line["layer"] == "none"]
@@ -27,7 +28,7 @@ def to_picture(table: pd.DataFrame, title: str, path: Path) -> None:
         axes.axvline(100 - base[0], color="black", linewidth=0.8, linestyle="--", zorder=0)
     for y, line in enumerate(lines):
         _draw(axes, y, line)
-    axes.set_yticks(range(len(lines)), [_label(line) for line in lines], fontsize=8)
+    axes.set_yticks(range(len(lines)), [textwrap.fill(_label(line), 72) for line in lines], fontsize=8)
     axes.set_xscale("log")
     _log_ticks(axes)
     axes.set_xlabel("test error (%), log scale; dashed: no binary layer; diamond: published; bar: 95 % interval")
@@ -65,15 +66,20 @@ def _draw(axes: Any, y: int, line: Line) -> None:
 def _log_ticks(axes: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 7.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _label(line: Line) -> str:
+    net = [f"{line['net']}:"] if line.get("net") else []
+    weights = f"{line['weights']} weights" if line.get("weights") else ""
+    weights += f" ({line['weight']})" if weights and line.get("weight") else ""
+    setting = [str(line["setting"])] if line.get("setting") else []
     if line["layer"] == "none":
-        return ", ".join(["no binary layer", *([str(line["setting"])] if line.get("setting") else [])])
+        return " ".join([*net, ", ".join([weights or "no binary layer", *setting])])
     where = "all layers" if line["layer"] == "all" else f"layer {line['layer']}"
     extra = [str(line["anneal"])] if line["anneal"] != "none" else []
-    extra += [str(line["setting"])] if line.get("setting") else []
-    return ", ".join([f"{line['estimator']} {line['mode']}", where, *extra])
+    extra += [weights] if weights else []
+    extra += [f"threshold {line['threshold']}"] if line.get("threshold", "") != "" else []
+    return " ".join([*net, ", ".join([f"{line['estimator']} {line['mode']}", where, *extra, *setting])])

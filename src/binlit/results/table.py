@@ -162,16 +162,18 @@ def _line(group: Group, published: Mapping[str, float] | None) -> dict[str, Any]
 
 
 def _sorted(table: pd.DataFrame) -> pd.DataFrame:
-    """none first; then by estimator in the order in which they are usually named, mode, anneal, layer (all last)."""
+    """By net where there are several, then none first, then by estimator in the order in which they are usually named,
+    mode, anneal, layer (all last), threshold."""
     estimators = ["none", *OPTIONS["estimator"]]
     rank = {
         "estimator": lambda x: (estimators.index(x), x) if x in estimators else (len(estimators), x),
         "mode": lambda x: ["none", "stochastic", "deterministic"].index(x) if x != "" else 3,
         "layer": lambda x: (["none"].index(x) - 1, "") if x == "none" else (1, "") if x == "all" else (0, x),
         "anneal": lambda x: (x != "none", x),
+        "threshold": lambda x: float(x) if x != "" else 0.0,
+        "net": str,
+        "weights": str,
     }
-    keys = [
-        tuple(rank[name](line[name]) for name in ("estimator", "mode", "anneal", "layer"))
-        for _, line in table.iterrows()
-    ]
+    order = ("net", "estimator", "mode", "anneal", "layer", "weights", "threshold")
+    keys = [tuple(rank[name](line[name]) for name in order if name in table) for _, line in table.iterrows()]
     return table.iloc[sorted(range(len(table)), key=lambda i: keys[i])].reset_index(drop=True)
