@@ -35,9 +35,7 @@ def tap_patterns(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> tuple
     return masks, (of_row[:, None] * len(columns) + of_column).reshape(-1)
 
 
-def windows(
-    x: NDArray, kernel: Pair, stride: Pair, padding: Pair, fill: int = 0
-) -> Iterator[tuple[int, NDArray]]:
+def windows(x: NDArray, kernel: Pair, stride: Pair, padding: Pair, fill: int = 0) -> Iterator[tuple[int, NDArray]]:
     """For each tap of a window its number and what it sees: (N, H, W, C) -> (N, Hout, Wout, C), a view."""
     (ph, pw), (kh, kw), (sh, sw) = padding, kernel, stride
     high, wide = out_size((x.shape[1], x.shape[2]), kernel, stride, padding)

@@ -51,9 +51,7 @@ class PackedModel:
         kernel: `native` or `numpy`.
     """
 
-    def __init__(
-        self, net: PackedNet, kernel: str = "auto", threads: int = 1, first_layer: str = "auto"
-    ) -> None:
+    def __init__(self, net: PackedNet, kernel: str = "auto", threads: int = 1, first_layer: str = "auto") -> None:
         for name, value, known in (("kernel", kernel, KERNELS), ("first_layer", first_layer, FIRST)):
             if value not in known:
                 raise ValueError(f"{name}={value!r} is not known; choose {', '.join(known)}")
@@ -127,8 +125,12 @@ class _Stage:
             by_pixel = bits.pack(weight.reshape(layer.outputs, -1, channels))
             self.weight = kernel.bits(by_pixel.reshape(layer.outputs, -1))
         high, wide = layer.size
-        columns = self.width if layer.levels == "pixels" else 8 * (layer.inputs // max(1, layer.shape[0]) + 1) * (
-            word_count(layer.shape[0]) if self.conv else word_count(layer.inputs)
+        columns = (
+            self.width
+            if layer.levels == "pixels"
+            else 8
+            * (layer.inputs // max(1, layer.shape[0]) + 1)
+            * (word_count(layer.shape[0]) if self.conv else word_count(layer.inputs))
         )
         self.memory = high * wide * (4 * layer.outputs + columns)
         if layer.threshold is not None and layer.flip is not None:
@@ -171,8 +173,10 @@ class _Stage:
                 rows[:, : layer.inputs] = x.reshape(len(x), -1)
             return (kernel.int8 if self.first == "int8" else kernel.planes)(rows, self.weight)
         rows = patches(x, *window) if self.conv else x.reshape(len(x), -1)
-        return kernel.xnor(rows, self.weight, layer.inputs) if layer.levels == "pm1" else kernel.conjunction(
-            rows, self.weight
+        return (
+            kernel.xnor(rows, self.weight, layer.inputs)
+            if layer.levels == "pm1"
+            else kernel.conjunction(rows, self.weight)
         )
 
 

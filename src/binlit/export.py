@@ -1,0 +1,122 @@
+"""Packs a trained net into one small file for inference without torch: bits for weights, integers for thresholds.
+
+python -m binlit.export checkpoint=outputs/bnn_mnist_mlp/RUN/checkpoints/best.ckpt
+python -m binlit.export checkpoint=... out=net.binlit binary.eval=threshold
+
+The file holds the net as it is tested (in float64); read it with binlit.packed.load. Nets with real weights or
+activations, residual additions, or bits that are drawn at test time are refused by the name of the layer.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from binlit.cli import USAGE_ERROR, complain
+from binlit.config import Config, ConfigError, check, nearest
+
+SETTINGS = ("checkpoint", "out", "binary.eval", "weight.eval")
+SUFFIX = ".binlit"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, or 2 where the words are wrong or the net cannot be packed."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(words):
+        print(__doc__)
+        return 0
+    try:
+        asked = settings(words)
+        export(asked)
+    except ConfigError as error:
+        complain(error)
+        return USAGE_ERROR
+    return 0
+
+
+def settings(words: list[str]) -> dict[str, str]:
+    """{setting: value} of a command line.
+
+    Raises:
+        ConfigError: a word is no setting of this command, or checkpoint is missing.
+    """
+    asked: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key not in SETTINGS:
+            near = nearest(key, SETTINGS)
+            raise ConfigError(
+                f"there is no setting '{key}'; " + (f"did you mean {near}?" if near else f"give {', '.join(SETTINGS)}")
+            )
+        if not (equals and value):
+            raise ConfigError(f"'{word}' has no value; write {key}=VALUE")
+        asked[key] = value
+    if "checkpoint" not in asked:
+        raise ConfigError("checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt")
+    return asked
+
+
+def export(asked: dict[str, str]) -> Path:
+    """Writes the packed net of a checkpoint, prints what each layer became, and returns the file.
+
+    Raises:
+        ConfigError: the checkpoint is none of binlit's, or its net cannot be packed.
+    """
+    from binlit.packed.store import PackedError, save
+    from binlit.packing import ConversionError
+    from binlit.packing.convert import described
+    from binlit.results.checkpoint import read_checkpoint
+
+    path = Path(asked["checkpoint"])
+    saved = read_checkpoint(path)
+    out = Path(asked.get("out") or path.with_suffix(SUFFIX))
+    if not out.parent.is_dir() or out.is_dir():
+        raise ConfigError(f"out={out} cannot be written: give a file in a folder that exists")
+    try:
+        packed = packed_net(tested_as(saved["config"], asked), saved["state_dict"])
+        save(packed, out)
+    except (ConversionError, PackedError) as error:
+        raise ConfigError(f"{path} cannot be packed: {error}") from error
+    for layer in packed.layers:
+        print(f"{layer.name}: {described(layer)}")
+    size, real = out.stat().st_size, 4 * sum(layer.outputs * layer.inputs for layer in packed.layers)
+    print(f"written: {out}, {size:,} bytes, {real / size:.1f} times smaller than its weights as float32 ({real:,})")
+    return out
+
+
+def packed_net(cfg: Config, state: dict[str, Any]) -> Any:
+    """The `PackedNet` of the task of `cfg` with the weights of `state`.
+
+    Raises:
+        ConfigError: the task does not classify images.
+        ConversionError: see `binlit.packing.convert`.
+    """
+    from binlit.build import build_data, build_task
+    from binlit.config import channels, image_size
+    from binlit.packing import convert
+    from binlit.results.summary import shown_warnings
+
+    if cfg["task"]["name"] != "classification":
+        raise ConfigError(f"task={cfg['task']['name']} scores against support images: pack a task=classification net")
+    with shown_warnings():
+        task = build_task(cfg)
+    task.load_state_dict(state)
+    data: Any = build_data(cfg)  # nothing is read: for its mean and standard deviation
+    side = image_size(cfg)
+    return convert(task.net, (channels(cfg), side, side), data.mean, data.std)
+
+
+def tested_as(cfg: Config, asked: dict[str, str]) -> Config:
+    """The run's config with the way of testing that was asked for, checked again."""
+    changed = dict(cfg)
+    for group in ("binary", "weight"):
+        if f"{group}.eval" in asked:
+            changed[group] = {**changed[group], "eval": asked[f"{group}.eval"]}
+    if asked.get("binary.eval", "mean") != "mean":
+        changed["binary"] = {**changed["binary"], "eval_draws": 1}
+    return check(changed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
