@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,25 +36,19 @@ def signs(words: Words, count: int) -> NDArray[np.int8]:
     return 2 * unpack(words, count).astype(np.int8) - 1
 
 
-def _by_table(words: Words) -> NDArray[np.uint8]:
-    halves = np.ascontiguousarray(words).view(np.uint16).reshape(*words.shape, 4)
-    return _table()[halves].sum(-1, dtype=np.uint8)
-
-
-def _table() -> NDArray[np.uint8]:
-    global _counts
-    if _counts is None:
-        _counts = np.unpackbits(np.arange(1 << 16, dtype=np.uint16).view(np.uint8).reshape(-1, 2), axis=1).sum(
-            1, dtype=np.uint8
-        )
-    return _counts
-
-
-_counts: NDArray[np.uint8] | None = None
-
-
 def popcount(words: Words) -> NDArray[np.uint8]:
     """Bits that are on in each word, 0 to 64; shape kept."""
     if hasattr(np, "bitwise_count"):  # numpy 2
         return np.bitwise_count(words)
     return _by_table(words)
+
+
+def _by_table(words: Words) -> NDArray[np.uint8]:
+    halves = np.ascontiguousarray(words).view(np.uint16).reshape(*words.shape, 4)
+    return _table()[halves].sum(-1, dtype=np.uint8)
+
+
+@cache
+def _table() -> NDArray[np.uint8]:
+    octets = np.arange(1 << 16, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
+    return np.unpackbits(octets, axis=1).sum(1, dtype=np.uint8)

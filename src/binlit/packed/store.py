@@ -159,7 +159,7 @@ def read(path: str | Path) -> PackedNet:
     version = metadata.get("version", "")
     if not version.isdecimal() or int(version) != VERSION:
         raise PackedError(
-            f"{path} has version {version!r} and this binlit reads version {VERSION}: install a newer binlit, or {remedy}"
+            f"{path} has version {version!r}, and this binlit reads {VERSION}: install a newer binlit, or {remedy}"
         )
     if metadata.get("sha256") != _checksum(metadata, tensors):
         raise PackedError(f"{path} has changed since it was written (its checksum differs); {remedy}")
@@ -181,9 +181,9 @@ def _net(content: dict[str, Any], tensors: dict[str, NDArray]) -> PackedNet:
             Pool(_pair(p["kernel"]), _pair(p["stride"]), _pair(p["padding"]), bool(p["before_norm"]))
             for p in entry["pools"]
         )
-        window = {name: _pair(entry[name]) for name in ("kernel", "stride", "padding")}
-        held = {name: tensors.get(f"{i}.{name}") for name in TENSORS}
-        plain = {name: entry[name] for name in ("name", "kind", "levels", "outputs")}
+        window: dict[str, Any] = {name: _pair(entry[name]) for name in ("kernel", "stride", "padding")}
+        held: dict[str, Any] = {name: tensors.get(f"{i}.{name}") for name in TENSORS}
+        plain: dict[str, Any] = {name: entry[name] for name in ("name", "kind", "levels", "outputs")}
         layers.append(Layer(**plain, shape=tuple(map(int, entry["shape"])), **window, pools=pools, **held))
     c, h, w = map(int, content["input"]["shape"])
     return PackedNet((c, h, w), float(content["input"]["mean"]), float(content["input"]["std"]), tuple(layers))
@@ -234,7 +234,7 @@ def _check(net: PackedNet) -> None:
             "weight": ((layer.outputs, word_count(layer.inputs)), np.uint64)
         }
         if last:
-            wanted |= {name: ((layer.outputs,), np.float64) for name in ("scale", "shift")}
+            wanted |= dict.fromkeys(("scale", "shift"), ((layer.outputs,), np.float64))
         else:
             wanted |= {"threshold": ((layer.patterns, layer.outputs), np.int32), "flip": ((layer.outputs,), np.uint8)}
         for name in TENSORS:

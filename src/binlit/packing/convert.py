@@ -122,7 +122,7 @@ class _Walk:
     def _weights(self, name: str, module: Any) -> None:
         if self.open is not None:
             raise ConversionError(
-                f"layer {name!r} reads the real values of {self.open.layer.name!r}: put a binary activation between them"
+                f"layer {name!r} reads the real values of {self.open.layer.name!r}: put a binary activation between"
             )
         magnitude, signs = self._signs(name, module)
         conv = isinstance(module, nn.Conv2d)
