@@ -87,7 +87,7 @@ def test_truncated(path):
 
 
 def test_no_file_and_foreign_files(tmp_path):
-    with pytest.raises(PackedError, match="missing.binlit is no file"):
+    with pytest.raises(PackedError, match=r"missing\.binlit is no file"):
         load(tmp_path / "missing.binlit")
     foreign = tmp_path / "foreign"
     foreign.write_bytes(b"PK\x03\x04" + b"\0" * 500)

@@ -62,9 +62,9 @@ def small_net(rng: random.Random, exact: bool) -> tuple[nn.Module, tuple[int, in
     """Two to seven layers of any shape, in the orders that can be packed.
 
     Args:
-        exact: whether float64 sums of inner layers have no rounding (signs without a magnitude). Where they have, and in
-            the first layer, a bias or BatchNorm keeps sums off the threshold: at s = 0 the packed bit is that of the
-            real number 0, and torch's that of a rounding error.
+        exact: whether sums of inner layers have no rounding in float64 (signs without a magnitude). Elsewhere a bias or
+            BatchNorm keeps sums off the threshold: at s = 0 the packed bit is that of the real number 0, and torch's
+            that of a rounding error.
     """
     shape = (rng.randint(1, 4), rng.randint(1, 9), rng.randint(1, 9))
     modules: list[nn.Module] = []

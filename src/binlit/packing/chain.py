@@ -28,8 +28,9 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, nn.Sequential):
             return False
-        weighty = isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)  # parametrized: a class outside torch.nn
-        return isinstance(m, BinaryActivation) or weighty or super().is_leaf_module(m, module_qualified_name)
+        # layers without parts, and parametrized ones, whose class stands outside of torch.nn
+        whole = isinstance(m, BinaryActivation | nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or not [*m.children()]
+        return whole or super().is_leaf_module(m, module_qualified_name)
 
 
 def chain(net: nn.Module) -> list[Link]:
@@ -56,7 +57,7 @@ def chain(net: nn.Module) -> list[Link]:
                 raise ConversionError(f"the net returns more than one layer's values: {_CHAINS}")
         else:
             name = str(node.target) if node.op == "call_module" else node.name
-            if node.all_input_nodes != [before] or node.args[0] is not before:
+            if node.all_input_nodes != [before]:
                 raise ConversionError(f"layer {name!r} joins or splits paths (a residual addition, say): {_CHAINS}")
             links += _links(node, net, name)
         before = node
@@ -70,7 +71,7 @@ def _links(node: Any, net: nn.Module, name: str) -> list[Link]:
     flattens = (node.op == "call_function" and node.target is torch.flatten) or (
         node.op == "call_method" and node.target == "flatten"
     )
-    if flattens and [*node.args[1:], *node.kwargs.values()] in ([1], [1, -1]):
+    if flattens and isinstance(node.args[0], fx.Node) and [*node.args[1:], *node.kwargs.values()] in ([1], [1, -1]):
         return [Link(name, None)]
     what = getattr(node.target, "__name__", node.target)
     raise ConversionError(f"{name!r} is {what}(), which bits cannot follow: {_CHAINS}")

@@ -93,7 +93,7 @@ class _Walk:
             self._bits(name, module)
         else:
             remedy = "make every activation binary (binary=bnn) " if _activation(module) else ""
-            kind = type(module).__name__
+            kind = type(module).__name__.removeprefix("Parametrized")
             raise ConversionError(f"layer {name!r} is a {kind}, whose values are real: {remedy or 'leave it out'}")
 
     def finish(self) -> None:

@@ -1,0 +1,96 @@
+"""The command: a checkpoint of Lightning's in, a packed net out that predicts what the test did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from binlit.build import build_data, build_task
+from binlit.config import check
+from binlit.export import main
+from binlit.packed import load
+from binlit.paths import config_dir
+from binlit.train import train
+
+BNN = ["binary=bnn", "weight=bnn", "estimator=st_clipped", "model.hidden=[64]", "model.norm=all"]
+
+
+def trained(folder: Path, *overrides: str) -> tuple[dict[str, Any], Path]:
+    quick = ["model=mlp", "logger=none", "trainer.enable_progress_bar=false", "threads=1", "trainer.max_epochs=2"]
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = check(compose("config", [*quick, *overrides]))
+    train(cfg, folder)
+    return cfg, folder / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("run"), *BNN)
+
+
+def test_a_checkpoint_becomes_a_file_that_predicts_the_same(run, capsys):
+    cfg, checkpoint = run
+    assert main([f"checkpoint={checkpoint}"]) == 0
+    printed = capsys.readouterr().out
+    assert "features.fc1: 64 x 784 bits on pixels; 64 integer thresholds" in printed
+    assert "classifier: 10 x 64 bits on bits -1, +1; real scores by a scale and a shift" in printed
+    assert "times smaller than its weights as float32 (203,264)" in printed
+    data, task = build_data(cfg), build_task(cfg)
+    task.load_state_dict(torch.load(checkpoint, weights_only=True)["state_dict"])
+    data.setup("test")
+    images = data.parts["test"].images[:]  # type: ignore[attr-defined]
+    with torch.no_grad():
+        x = (images.double() / 255 - data.mean) / data.std  # type: ignore[attr-defined]
+        scores = task.net.double().eval()(x).numpy()
+    model = load(checkpoint.with_suffix(".binlit"))
+    np.testing.assert_allclose(model.scores(images.numpy()), scores, atol=1e-9)
+    assert np.array_equal(model.predict(images.numpy()), scores.argmax(-1))
+
+
+def test_out_names_the_file(run, tmp_path):
+    assert main([f"checkpoint={run[1]}", f"out={tmp_path / 'net.binlit'}"]) == 0
+    assert (tmp_path / "net.binlit").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "checkpoint is missing; write checkpoint="),
+        (["checkpont=a"], "there is no setting 'checkpont'; did you mean checkpoint?"),
+        (["checkpoint"], "'checkpoint' has no value; write checkpoint=VALUE"),
+        (["checkpoint=missing.ckpt"], "missing.ckpt is no file"),
+    ],
+)
+def test_slips_end_with_a_line(words, message, capsys):
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there(run, tmp_path, capsys):
+    assert main([f"checkpoint={run[1]}", f"out={tmp_path}/missing/net"]) == 2
+    assert "cannot be written: give a file in a folder that exists" in capsys.readouterr().err
+
+
+def test_drawn_bits_are_refused_until_they_are_thresholded(tmp_path, capsys):
+    _, checkpoint = trained(tmp_path, "binary.weights=all", "estimator=st", "binary.mode=stochastic", "weight=bnn")
+    assert main([f"checkpoint={checkpoint}"]) == 2
+    message = "cannot be packed: layer 'features.act1' draws its bits at test time: use binary.eval=threshold"
+    assert message in capsys.readouterr().err
+    assert main([f"checkpoint={checkpoint}", "binary.eval=threshold"]) == 0
+
+
+def test_real_weights_are_refused(tmp_path, capsys):
+    _, checkpoint = trained(tmp_path, "binary=deterministic")
+    assert main([f"checkpoint={checkpoint}"]) == 2
+    assert "layer 'features.fc1' has real weights: train it with binary ones (binary=bnn)" in capsys.readouterr().err
+    assert not checkpoint.with_suffix(".binlit").exists()
+
+
+def test_help(capsys):
+    assert main(["--help"]) == 0
+    assert "python -m binlit.export checkpoint=" in capsys.readouterr().out
