@@ -68,12 +68,13 @@ def products(kernel: NativeKernel, draw: np.random.Generator) -> dict[str, dict[
     a, b = (draw.integers(0, 1 << 63, (SIDE, SIDE // 64), np.uint64) for _ in range(2))
     prepared = kernel.bits(b)
     x, y = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
+    int_mm: Any = torch._int_mm  # type: ignore[reportPrivateImportUsage]
     i, j = (torch.randint(0, 2, (SIDE, SIDE), dtype=torch.int8) * 2 - 1 for _ in range(2))
     return {
         f"product {SIDE}^3": {
             "bits, packed": lambda: kernel.xnor(a, prepared, SIDE),
             "torch mm float32": lambda: x @ y,
-            "torch _int_mm int8": lambda: torch._int_mm(i, j),
+            "torch _int_mm int8": lambda: int_mm(i, j),
         }
     }
 

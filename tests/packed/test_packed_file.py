@@ -155,7 +155,8 @@ def test_parts_that_do_not_fit_are_refused(path, change, message):
 
 def test_images_that_do_not_fit_are_refused(path):
     model = load(path, "numpy")
-    for images in (np.zeros((2, 1, 6, 6)), np.zeros((2, 1, 6, 7), np.uint8), np.zeros((1, 6, 6), np.uint8)):
+    wrong: list[Any] = [np.zeros((2, 1, 6, 6)), np.zeros((2, 1, 6, 7), np.uint8), np.zeros((1, 6, 6), np.uint8)]
+    for images in wrong:
         with pytest.raises(PackedError, match=r"this net reads uint8 pixels of 0 to 255 in the shape \(N, 1, 6, 6\)"):
             model.scores(images)
     assert model.scores(np.zeros((0, 1, 6, 6), np.uint8)).shape == (0, 3)

@@ -13,6 +13,7 @@ from torch import nn
 import binlit
 from binlit.model import BnnConvNet, Mlp, MnistCnn
 from binlit.packed import PackedModel, load, native
+from binlit.packed.bits import unpack
 from binlit.packed.store import save
 from binlit.packing import convert
 
@@ -41,13 +42,27 @@ def normalised(images: np.ndarray, mean: float, std: float) -> torch.Tensor:
     return (torch.from_numpy(images).double() / 255 - mean) / std
 
 
-def final_integers(net: Any, x: torch.Tensor, name: str) -> torch.Tensor:
-    """Sums of bits and signs in the last layer of `net`, float64."""
-    layer, seen = net.get_submodule(name), []
-    handle = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    net(x)
-    handle.remove()
-    return seen[0] @ layer.weight.sign().T
+def read_by_layers(net: Any, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+    """One pass: what each layer with weights reads, the last one's sums of bits and signs, the scores."""
+    layers = [module for module in net.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    seen: list[torch.Tensor] = []
+    handles = [layer.register_forward_pre_hook(lambda _, args: seen.append(args[0])) for layer in layers]
+    with torch.no_grad():
+        scores = net(x)
+        sums = seen[-1] @ layers[-1].weight.sign().T
+    for handle in handles:
+        handle.remove()
+    return seen, sums, scores
+
+
+def bits_by_layers(model: PackedModel, images: np.ndarray) -> list[np.ndarray]:
+    """What each layer of a packed net but the first reads: (N, C) or (N, C, H, W) of 0 and 1."""
+    read, x = [], images
+    for stage in model._stages[:-1]:
+        x = stage(x)
+        values = unpack(x, stage.layer.outputs)
+        read.append(values.transpose(0, 3, 1, 2) if values.ndim == 4 else values)
+    return read
 
 
 KERNELS: list[dict[str, Any]] = [{"kernel": "numpy"}, {"kernel": "numpy", "first_layer": "planes"}]
@@ -58,8 +73,8 @@ except native.NativeError:
     pass
 
 
-def small_net(rng: random.Random, exact: bool) -> tuple[nn.Module, tuple[int, int, int], str]:
-    """Two to seven layers of any shape, in the orders that can be packed.
+def small_net(rng: random.Random, exact: bool) -> tuple[nn.Module, tuple[int, int, int]]:
+    """Two to nine layers of any shape, in the orders that can be packed.
 
     Args:
         exact: whether sums of inner layers have no rounding in float64 (signs without a magnitude). Elsewhere a bias or
@@ -83,14 +98,14 @@ def small_net(rng: random.Random, exact: bool) -> tuple[nn.Module, tuple[int, in
         channels, rest = out, [nn.BatchNorm2d(out)] if norm else []
         rest.append(nn.Hardtanh())  # type: ignore[arg-type]
         if min(size) >= 2 and rng.random() < 0.6:
-            padded = rng.random() < 0.3
-            pool = nn.MaxPool2d(2, stride=rng.randint(1, 2), padding=int(padded))
+            padded, step = int(rng.random() < 0.3), rng.randint(1, 2)
+            pool = nn.MaxPool2d(2, step, padded)
             rest.insert(rng.randint(0, len(rest)), pool)  # type: ignore[arg-type]
-            size = tuple((s + 2 * padded - 2) // pool.stride + 1 for s in size)
+            size = tuple((s + 2 * padded - 2) // step + 1 for s in size)
         modules += rest
     modules.append(nn.Flatten())
     width = channels * size[0] * size[1]
-    for _ in range(rng.randint(0 if len(modules) > 1 else 1, 3)):  # at least one hidden layer
+    for _ in range(rng.randint(0 if len(modules) > 1 else 1, 5)):  # at least one hidden layer
         out = rng.choice((1, 63, 64, 65, 130)) if rng.random() < 0.2 else rng.randint(1, 12)
         norm = rng.random() < 0.85
         bias = rng.random() < 0.5 or not (norm or (exact and len(modules) > 1))
@@ -100,8 +115,7 @@ def small_net(rng: random.Random, exact: bool) -> tuple[nn.Module, tuple[int, in
     modules.append(nn.Linear(width, 7))
     if rng.random() < 0.5:
         modules.append(nn.BatchNorm1d(7))
-    last = str(max(i for i, module in enumerate(modules) if isinstance(module, nn.Linear)))
-    return nn.Sequential(*modules), shape, last
+    return nn.Sequential(*modules), shape
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -114,21 +128,21 @@ def test_ten_thousand_random_layers_give_the_nets_integers(part):
     rng, layers, differing, images_seen = random.Random(part), 0, 0, 0
     while layers < LAYERS // 4:
         scale, threshold = rng.choice(("none", "none", "xnor", "learned")), rng.choice((0.0, 0.3, -1.0))
-        net, shape, last = small_net(rng, exact=scale == "none")
+        net, shape = small_net(rng, exact=scale == "none")
         net = unsettled(binary(net, rng.choice(("pm1", "01")), scale, threshold=threshold))
         mean, std = rng.choice(((0.1307, 0.3081), (0.5, 0.5), (0.0, 1.0)))
         images = np.random.default_rng(layers).integers(0, 256, (3, *shape), np.uint8)
         packed = convert(net, shape, mean, std)
         x = normalised(images, mean, std)
-        with torch.no_grad():
-            narrow = final_integers(net, x.float(), last)
-            wide = final_integers(net.double(), x, last)
-            scores = net(x).numpy()
-        model = PackedModel(packed, **KERNELS[len(packed.layers) * layers % len(KERNELS)])
+        _, narrow, _ = read_by_layers(net, x.float())
+        read, wide, scores = read_by_layers(net.double(), x)
+        model = PackedModel(packed, **rng.choice(KERNELS))
+        for found, expected in zip(bits_by_layers(model, images), read[1:], strict=True):
+            assert np.array_equal(found.reshape(expected.shape), expected.numpy() > 0), (net, shape)
         assert np.array_equal(model.integers(images), wide.numpy()), (net, shape)
+        np.testing.assert_allclose(model.scores(images), scores.numpy(), atol=1e-9, rtol=1e-9)
         differing += int((narrow != wide).any(-1).sum())
         images_seen += len(images)
-        np.testing.assert_allclose(model.scores(images), scores, atol=1e-9, rtol=1e-9)
         layers += len(packed.layers)
     print(f"{layers} layers, {images_seen} images; in float32 {differing} of them have other integers")
 
@@ -153,9 +167,7 @@ def test_whole_nets(tmp_path, number, scale, levels):
     save(convert(net, shape, mean, std), path)
     images = np.random.default_rng(0).integers(0, 256, (9, *shape), np.uint8)
     x = normalised(images, mean, std)
-    with torch.no_grad():
-        integers = final_integers(net.double(), x, "classifier").numpy()
-        scores = net(x).numpy()
+    _, integers, scores = (part if isinstance(part, list) else part.numpy() for part in read_by_layers(net.double(), x))
     for how in KERNELS:
         model = load(path, **how)
         assert model.kernel == how["kernel"]
@@ -196,11 +208,13 @@ def test_auto_without_a_compiler_says_so(monkeypatch, tmp_path):
 
 def test_a_tie_is_on_and_the_threshold_is_the_first_integer_there():
     """bn(s) = s - 3: the bit is on from 3; with the gain -1 it is on up to 3; with the gain 0 and bias 0 always."""
-    net: Any = nn.Sequential(nn.Linear(9, 3, bias=False), nn.BatchNorm1d(3, eps=0.0), nn.Hardtanh(), nn.Linear(3, 2))
+    net: Any = nn.Sequential(
+        nn.Flatten(), nn.Linear(9, 3, False), nn.BatchNorm1d(3, 0.0), nn.Hardtanh(), nn.Linear(3, 2)
+    )
     net = binary(net, "pm1").eval()
     with torch.no_grad():
-        net[1].running_mean.fill_(3)
-        net[1].weight.copy_(torch.tensor([1.0, -1.0, 0.0]))
+        net[2].running_mean.fill_(3)
+        net[2].weight.copy_(torch.tensor([1.0, -1.0, 0.0]))
     layer: Any = convert(net, (1, 3, 3), 0.0, 1 / 255).layers[0]  # x = the pixel itself
     bound = 9 * 255
     assert layer.threshold.tolist() == [[3, 3, -bound]]

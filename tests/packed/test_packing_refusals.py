@@ -20,7 +20,7 @@ def layers(*modules: nn.Module, weights: Any = "all", **settings: Any) -> nn.Mod
     """A chain, binary where it can be."""
     net = nn.Sequential(*modules)
     if any(isinstance(module, nn.Hardtanh) for module in modules):
-        options = {"mode": "deterministic", "levels": "pm1"} | settings
+        options: dict[str, Any] = {"mode": "deterministic", "levels": "pm1"} | settings
         binlit.binarize(net, "all", "st_clipped", **options)
     return binlit.binarize_weights(net, weights)
 
@@ -107,7 +107,7 @@ def test_residual_additions_are_refused():
     net: Any = BinaryResNet(channels=1, block="bireal", widths=(4, 8))
     binlit.binarize(net, "all", "st_clipped", mode="deterministic", levels="pm1")
     binlit.binarize_weights(net, "all")
-    with pytest.raises(ConversionError, match="joins or splits paths|draws|real|reads"):
+    with pytest.raises(ConversionError, match=r"joins or splits paths|real"):
         convert(net, (1, 28, 28), 0.0, 1.0)
 
 
