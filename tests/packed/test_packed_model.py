@@ -167,7 +167,8 @@ def test_whole_nets(tmp_path, number, scale, levels):
     save(convert(net, shape, mean, std), path)
     images = np.random.default_rng(0).integers(0, 256, (9, *shape), np.uint8)
     x = normalised(images, mean, std)
-    _, integers, scores = (part if isinstance(part, list) else part.numpy() for part in read_by_layers(net.double(), x))
+    _, sums, logits = read_by_layers(net.double(), x)
+    integers, scores = sums.numpy(), logits.numpy()
     for how in KERNELS:
         model = load(path, **how)
         assert model.kernel == how["kernel"]
