@@ -1,6 +1,7 @@
 """Packed inference against torch, side by side in one run, on one thread.
 
     python scripts/bench_packed.py [--rounds 7] [--json FILE]
+    python scripts/bench_packed.py --from docs/results/packed/bench.json --page docs/packed.md    # no timing
 
 Each round times both sides of a row in turn, so that a change in the machine's speed meets both; a ratio is that of the
 medians over rounds. Nets have random weights.
@@ -30,6 +31,8 @@ from binlit.packed.bits import pack
 from binlit.packed.geometry import patches
 from binlit.packed.native import NativeKernel
 from binlit.packing import convert
+from binlit.results.markdown import markdown_table
+from binlit.results.record import hardware
 
 Run = Callable[[], Any]
 SIDE = 1024
@@ -39,28 +42,74 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="also write the figures into this file")
+    parser.add_argument("--from", dest="source", type=Path, help="take the figures from this file, time nothing")
+    parser.add_argument("--page", type=Path, help="put the table into this page, between its marks")
     args = parser.parse_args()
+    content = json.loads(args.source.read_text(encoding="utf-8")) if args.source else measured(args.rounds)
+    show(content)
+    if args.json:
+        args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if args.page:
+        before, mark, rest = args.page.read_text(encoding="utf-8").partition("<!-- table: bench_packed -->\n")
+        _, end, after = rest.partition("<!-- end of table -->")
+        if not (mark and end):
+            raise SystemExit(f"{args.page} has no lines <!-- table: bench_packed --> and <!-- end of table -->")
+        args.page.write_text(f"{before}{mark}\n{markdown(content)}\n{end}{after}", encoding="utf-8")
+
+
+def measured(rounds: int) -> dict[str, Any]:
+    """The figures, and what they were made on."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     kernel, draw = NativeKernel(), np.random.default_rng(0)
     with torch.inference_mode():
         groups = {**products(kernel, draw), **nets(draw), **convolution(kernel, draw), **first_layer(kernel, draw)}
-        times = {name: timed(runs, args.rounds) for name, runs in groups.items()}
+        times = {name: timed(runs, rounds) for name, runs in (groups | masks()).items()}
     rows = [
         {"what": name, "side": side, "ms": ms, "ratio": ms / next(iter(sides.values()))}
         for name, sides in times.items()
         for side, ms in sides.items()
     ]
-    table = Table(title=f"Median of {args.rounds} rounds, one thread, {native.instruction_set()}", title_justify="left")
-    for heading in ("what", "by", "ms", "× the first"):
+    return {
+        "instructions": native.instruction_set(), "processor": hardware()["processor"], "torch": torch.__version__,
+        "threads": 1, "rounds": rounds, "rows": rows,
+    }  # fmt: skip
+
+
+HEADINGS = ("what", "by", "ms", "× the first")
+
+
+def cells(content: dict[str, Any]) -> list[list[str]]:
+    """A line for each side; what is measured is named once."""
+    lines, before = [], ""
+    for row in content["rows"]:
+        what = "" if row["what"] == before else row["what"]
+        before = row["what"]
+        lines.append([what, row["side"], f"{row['ms']:.3f}", f"{row['ratio']:.2f}"])
+    return lines
+
+
+def said(content: dict[str, Any]) -> str:
+    """What the figures were made on."""
+    return (
+        f"Median of {content['rounds']} rounds, one thread, {content['instructions']} ({content['processor']}), "
+        f"torch {content['torch']}"
+    )
+
+
+def show(content: dict[str, Any]) -> None:
+    """Prints the figures."""
+    table = Table(title=said(content), title_justify="left")
+    for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("what", "by") else "right")
-    for row in rows:
-        first = row["side"] == next(iter(times[row["what"]]))
-        table.add_row(row["what"] if first else "", row["side"], f"{row['ms']:.3f}", f"{row['ratio']:.2f}")
-    Console(width=100, highlight=False).print(table)
-    if args.json:
-        content = {"instructions": native.instruction_set(), "torch": torch.__version__, "threads": 1, "rows": rows}
-        args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    for line in cells(content):
+        table.add_row(*line)
+    Console(width=110, highlight=False).print(table)
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The same as Markdown."""
+    return "\n".join([*markdown_table(HEADINGS, cells(content), HEADINGS[2:]), "", f"{said(content)}.", ""])
 
 
 def products(kernel: NativeKernel, draw: np.random.Generator) -> dict[str, dict[str, Run]]:
@@ -132,6 +181,27 @@ def first_layer(kernel: NativeKernel, draw: np.random.Generator) -> dict[str, di
             "torch float32": lambda: layer(x),
         }
     }
+
+
+def masks() -> dict[str, dict[str, Run]]:
+    """Real weights and bits 0 and 1: the sum of the rows of weights whose bit is on, against a plain product."""
+    weight = torch.randn(4096, 4096)
+    rows = weight.t().contiguous()
+    groups: dict[str, dict[str, Run]] = {}
+    for batch in (64, 1):
+        bits = torch.rand(batch, 4096) < 0.5
+        x = bits.float()
+
+        def masked(bits: torch.Tensor = bits) -> Any:
+            on = bits.nonzero()
+            starts = torch.searchsorted(on[:, 0].contiguous(), torch.arange(len(bits)))
+            return F.embedding_bag(on[:, 1].contiguous(), rows, starts, mode="sum")
+
+        groups[f"real weights 4096 x 4096, bits 0/1, batch {batch}"] = {
+            "sum of rows by mask": masked,
+            "torch float32": lambda x=x: F.linear(x, weight),
+        }
+    return groups
 
 
 def timed(runs: dict[str, Run], rounds: int) -> dict[str, float]:

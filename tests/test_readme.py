@@ -79,6 +79,15 @@ def test_commands_of_the_page_on_binary_weights_are_valid():
             check(compose("config", command.split()))
 
 
+def test_the_page_on_packed_nets_shows_the_record(tmp_path):
+    page = tmp_path / "packed.md"
+    page.write_text((TOP / "docs" / "packed.md").read_text(encoding="utf-8"), encoding="utf-8")
+    bench = [sys.executable, str(TOP / "scripts" / "bench_packed.py")]
+    record = TOP / "docs" / "results" / "packed" / "bench.json"
+    subprocess.run([*bench, "--from", str(record), "--page", str(page)], check=True, capture_output=True)
+    assert page.read_text(encoding="utf-8") == (TOP / "docs" / "packed.md").read_text(encoding="utf-8")
+
+
 def test_links_of_readme_and_docs_lead_somewhere():
     for page in [TOP / "README.md", *(TOP / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):

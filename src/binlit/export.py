@@ -2,6 +2,7 @@
 
 python -m binlit.export checkpoint=outputs/bnn_mnist_mlp/RUN/checkpoints/best.ckpt
 python -m binlit.export checkpoint=... out=net.binlit binary.eval=threshold
+python -m binlit.export checkpoint=... onnx=net.onnx                            also as a float ONNX file
 
 The file holds the net as it is tested (in float64); read it with binlit.packed.load. Nets with real weights or
 activations, residual additions, or bits that are drawn at test time are refused by the name of the layer.
@@ -16,7 +17,7 @@ from typing import Any
 from binlit.cli import USAGE_ERROR, complain
 from binlit.config import Config, ConfigError, check, nearest
 
-SETTINGS = ("checkpoint", "out", "binary.eval", "weight.eval")
+SETTINGS = ("checkpoint", "out", "onnx", "binary.eval", "weight.eval")
 SUFFIX = ".binlit"
 
 
@@ -64,37 +65,44 @@ def export(asked: dict[str, str]) -> Path:
         ConfigError: the checkpoint is none of binlit's, or its net cannot be packed.
     """
     from binlit.packed.store import PackedError, save
-    from binlit.packing import ConversionError
+    from binlit.packing import ConversionError, convert
     from binlit.packing.convert import described
     from binlit.results.checkpoint import read_checkpoint
 
     path = Path(asked["checkpoint"])
     saved = read_checkpoint(path)
     out = Path(asked.get("out") or path.with_suffix(SUFFIX))
-    if not out.parent.is_dir() or out.is_dir():
-        raise ConfigError(f"out={out} cannot be written: give a file in a folder that exists")
+    for key, target in (("out", out), ("onnx", Path(asked.get("onnx", out)))):
+        if not target.parent.is_dir() or target.is_dir():
+            raise ConfigError(f"{key}={target} cannot be written: give a file in a folder that exists")
     try:
-        packed = packed_net(tested_as(saved["config"], asked), saved["state_dict"])
+        tested = tested_net(tested_as(saved["config"], asked), saved["state_dict"])
+        packed = convert(*tested)
         save(packed, out)
+        if "onnx" in asked:
+            from binlit.packing.onnx_file import save_onnx
+
+            save_onnx(*tested, asked["onnx"])
     except (ConversionError, PackedError) as error:
         raise ConfigError(f"{path} cannot be packed: {error}") from error
     for layer in packed.layers:
         print(f"{layer.name}: {described(layer)}")
     size, real = out.stat().st_size, 4 * sum(layer.outputs * layer.inputs for layer in packed.layers)
     print(f"written: {out}, {size:,} bytes, {real / size:.1f} times smaller than its weights as float32 ({real:,})")
+    if "onnx" in asked:
+        written = Path(asked["onnx"])
+        print(f"written: {written}, {written.stat().st_size:,} bytes, uint8 pixels in, float32 scores out")
     return out
 
 
-def packed_net(cfg: Config, state: dict[str, Any]) -> Any:
-    """The `PackedNet` of the task of `cfg` with the weights of `state`.
+def tested_net(cfg: Config, state: dict[str, Any]) -> tuple[Any, tuple[int, int, int], float, float]:
+    """What `binlit.packing.convert` takes: the net of `cfg` with the weights of `state`, the images' shape, mean, std.
 
     Raises:
         ConfigError: the task does not classify images.
-        ConversionError: see `binlit.packing.convert`.
     """
     from binlit.build import build_data, build_task
     from binlit.config import channels, image_size
-    from binlit.packing import convert
     from binlit.results.summary import shown_warnings
 
     if cfg["task"]["name"] != "classification":
@@ -104,7 +112,7 @@ def packed_net(cfg: Config, state: dict[str, Any]) -> Any:
     task.load_state_dict(state)
     data: Any = build_data(cfg)  # nothing is read: for its mean and standard deviation
     side = image_size(cfg)
-    return convert(task.net, (channels(cfg), side, side), data.mean, data.std)
+    return task.net, (channels(cfg), side, side), data.mean, data.std
 
 
 def tested_as(cfg: Config, asked: dict[str, str]) -> Config:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from torch import nn
 
+import binlit
 from binlit.build import build_data, build_task
 from binlit.config import check
 from binlit.export import main
+from binlit.model import BnnConvNet
 from binlit.packed import load
 from binlit.paths import config_dir
 from binlit.train import train
@@ -94,3 +97,39 @@ def test_real_weights_are_refused(tmp_path, capsys):
 def test_help(capsys):
     assert main(["--help"]) == 0
     assert "python -m binlit.export checkpoint=" in capsys.readouterr().out
+
+
+def test_an_onnx_file_has_the_same_scores(run, tmp_path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    cfg, checkpoint = run
+    path = tmp_path / "net.onnx"
+    assert main([f"checkpoint={checkpoint}", f"out={tmp_path / 'net.binlit'}", f"onnx={path}"]) == 0
+    data = build_data(cfg)
+    data.setup("test")
+    images = data.parts["test"].images.numpy()  # type: ignore[attr-defined]
+    (scores,) = runtime.InferenceSession(path).run(None, {"pixels": images})
+    np.testing.assert_allclose(scores, load(tmp_path / "net.binlit").scores(images), atol=1e-4)
+
+
+@pytest.mark.parametrize(("channels", "levels"), [(3, "pm1"), (1, "01")])
+def test_an_onnx_file_of_a_convolutional_net(channels, levels, tmp_path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    from binlit.packing.onnx_file import save_onnx
+
+    torch.manual_seed(0)
+    net = BnnConvNet(channels=channels, width=4, hidden=16)
+    binlit.binarize(net, "all", "st_clipped", mode="deterministic", levels=levels)
+    binlit.binarize_weights(net, scale="xnor", init="model")
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+    net.eval()
+    save_onnx(net, (channels, 32, 32), 0.5, 0.4, tmp_path / "net.onnx")
+    images = torch.randint(256, (8, channels, 32, 32), dtype=torch.uint8)
+    (scores,) = runtime.InferenceSession(tmp_path / "net.onnx").run(None, {"pixels": images.numpy()})
+    with torch.no_grad():
+        expected = net((images.float() / 255 - 0.5) / 0.4).numpy()
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
