@@ -53,7 +53,15 @@ def paired_table(records: Sequence[Record], key: str, base: str) -> pd.DataFrame
     if not lines:
         known = sorted({dict(row).get(key, "?") for row in runs})
         raise ValueError(f"{key}={base} has no row to compare with; {key} is {', '.join(known)} here")
-    return pd.DataFrame(lines).sort_values([key, "mode", "layer"], ignore_index=True)
+    table = pd.DataFrame(lines)
+    by = [name for name in ("net", key, "mode", "layer") if name in table]
+    return table.sort_values(by, ignore_index=True, key=_in_order)
+
+
+def _in_order(column: pd.Series) -> pd.Series:
+    """Numbers by their value, all else by the letter."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    return column if numbers.isna().any() else numbers
 
 
 def _flat(records: Sequence[Record]) -> float:
