@@ -60,8 +60,10 @@ def paired_table(records: Sequence[Record], key: str, base: str) -> pd.DataFrame
 
 def _in_order(column: pd.Series) -> pd.Series:
     """Numbers by their value, all else by the letter."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    return column if numbers.isna().any() else numbers
+    try:
+        return column.astype(float)
+    except ValueError:
+        return column
 
 
 def _flat(records: Sequence[Record]) -> float:

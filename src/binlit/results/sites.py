@@ -31,8 +31,9 @@ def sites_markdown(records: Sequence[Record]) -> str:
                 rows.setdefault(row, []).append({site: values.get(figure, np.nan) for site, values in figures.items()})
         if not rows:
             continue
-        keys = list(dict.fromkeys(name for row in rows for name, _ in row if name != "anneal"))
-        sites = list(dict.fromkeys(site for runs in rows.values() for run in runs for site in run))
+        named = {name for row in rows for name, _ in row} - {"anneal"}
+        keys = [*(name for name in KEYS if name in named), *sorted(named - set(KEYS))]
+        sites = sorted({site for runs in rows.values() for run in runs for site in run})
         body = []
         for row, runs in sorted(rows.items()):
             means = [np.mean([run[site] for run in runs]) if site in runs[0] else np.nan for site in sites]

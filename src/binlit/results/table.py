@@ -18,6 +18,7 @@ from binlit.results.interval import interval
 from binlit.results.record import Record
 
 KEYS = ("layer", "mode", "estimator", "anneal")
+EXTRAS = ("net", "weights", "weight", "threshold")  # in this order, others by the letter, `setting` last
 TELLING = (*KEYS, "net", "weights")  # what a published row is found by
 RowKey = tuple[tuple[str, str], ...]
 
@@ -57,6 +58,7 @@ def build_table(
     _add_costs(lines)
     extras = [name for name in dict.fromkeys(name for line in lines for name in line) if name not in KEYS]
     extras = [name for name in extras if any(name in group.row for group in groups.values())]
+    extras.sort(key=lambda name: (EXTRAS.index(name) if name in EXTRAS else len(EXTRAS), name == "setting", name))
     figures = [
         "n", "acc", "acc_ci95", "acc_cost", "acc_published", "acc_difference", "loss", "loss_ci95", "loss_published",
         "failed", "missing",
