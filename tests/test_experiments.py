@@ -26,6 +26,7 @@ def test_experiment_runs(experiment, cli, tmp_path, request):
         environment["BINLIT_DATA_DIR"] = str(request.getfixturevalue(needed))
     extra = ["-m", "seed=0", "binary.layer=null,1"] if "MULTIRUN" in text else []
     extra += ["model.width=8", "model.hidden=16"] if experiment in made else []
+    extra += ["binary.threshold=0.25"] if experiment.startswith("thresholds") else []
     done = cli("train", *extra, f"+experiment={experiment}", "trainer.fast_dev_run=true", "dataset.batch_size=2",
                "dataset.eval_batch_size=4", **environment)  # fmt: skip
     assert done.returncode == 0, done.stderr
