@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from binlit.binary.unit import BinaryActivation
 from binlit.estimator import ESTIMATORS, Estimator
@@ -136,18 +137,18 @@ def site_shapes(net: nn.Module, example: torch.Tensor | None) -> dict[str, tuple
         shapes[unit.site] = (unit.binary_channels(channels), *others)
 
     handles = [unit.register_forward_pre_hook(look) for unit in units]
-    try:
-        with evaluating(net):
-            net(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with evaluating(net, handles):
+        net(example)
     return shapes
 
 
 @contextlib.contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients for a while; each module's own mode and torch's random state are put back."""
+def evaluating(net: nn.Module, handles: Sequence[RemovableHandle] = ()) -> Iterator[None]:
+    """Evaluation mode without gradients for a while; each module's own mode and torch's random state are put back.
+
+    Args:
+        handles: of hooks that look at this pass; they are removed at its end.
+    """
     modes = [(module, module.training) for module in net.modules()]
     try:
         with torch.no_grad(), torch.random.fork_rng():
@@ -156,6 +157,8 @@ def evaluating(net: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+        for handle in handles:
+            handle.remove()
 
 
 def resolve_layers(

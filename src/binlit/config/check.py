@@ -27,17 +27,9 @@ def check(cfg: DictConfig | Config) -> Config:
     cfg = _count_classes(cfg)
     problems = _problems(Run, cfg, "")
     if not problems:  # what is wrong at the top often comes back in a group that repeats it
-        for group, options in OPTIONS.items():
-            if group == "weight":  # of one kind whatever its name; records from before it was there lack it
-                problems += _problems(Weight, cfg[group], group) if cfg.get(group) else []
-                continue
-            problems += _problems(options.get(str(cfg[group].get("name")), OwnOption), cfg[group], group)
-        rule = (cfg.get("weight") or {}).get("estimator", {})
-        problems += (
-            _problems(OPTIONS["estimator"].get(str(rule.get("name")), OwnOption), rule, "weight.estimator")
-            if rule
-            else []
-        )
+        for group in OPTIONS:
+            problems += _option_problems(group, cfg.get(group), group)
+        problems += _option_problems("estimator", (cfg.get("weight") or {}).get("estimator"), "weight.estimator")
     if not problems:
         problems = list(contradictions(cfg))
     if problems:
@@ -95,6 +87,14 @@ def _count_classes(cfg: Config) -> Config:
         if isinstance(model, dict) and model.get("classes") == said:
             cfg["model"] = model | {"classes": count}
     return cfg
+
+
+def _option_problems(group: str, node: Config | None, path: str) -> list[str]:
+    """Those of one group's option; None for a group that records from before it was there lack."""
+    if node is None:
+        return []
+    own = Weight if group == "weight" else OwnOption  # ways to make weights binary differ in values, never in keys
+    return _problems(OPTIONS[group].get(str(node.get("name")), own), node, path)
 
 
 def _problems(schema: type[BaseModel], node: Config, group: str) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 from binlit.results.interval import interval
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
-from binlit.results.table import KEYS, build_table, variants_of
+from binlit.results.table import KEYS, build_table, row_key, variants_of
 
 EPISODES = "episodes.md"
 DECIDES = (
@@ -91,8 +91,7 @@ def _extras(table: pd.DataFrame) -> list[str]:
 
 
 def _row(record: Record, setting: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    row = {**record["row"], **setting}
-    return tuple((name, str(row[name])) for name in [*KEYS, *sorted(set(row) - set(KEYS))])
+    return row_key({**record["row"], **setting})
 
 
 def _size(kind: str) -> tuple[int, int]:

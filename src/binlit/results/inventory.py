@@ -78,12 +78,8 @@ def inventory(net: nn.Module, example: Tensor) -> list[Line]:
         for module in net.modules()
         if id(module) in names and (_own(module) or isinstance(module, BinaryActivation))
     ]
-    try:
-        with evaluating(net):
-            net(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with evaluating(net, handles):
+        net(example)
     return lines
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from binlit.results.interval import interval
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
-from binlit.results.table import KEYS
+from binlit.results.table import row_key
 
 PAIRED = "paired.md"
 
@@ -34,9 +34,7 @@ def paired_table(records: Sequence[Record], key: str, base: str) -> pd.DataFrame
     runs: dict[tuple[tuple[str, str], ...], dict[int, Record]] = {}
     for record in records:
         if record["status"] == "ok" and record["row"]["layer"] != "none":
-            order = [*KEYS, *sorted(set(record["row"]) - set(KEYS))]
-            row = tuple((name, str(record["row"][name])) for name in order)
-            runs.setdefault(row, {})[record["seed"]] = record
+            runs.setdefault(row_key(record["row"]), {})[record["seed"]] = record
     lines = []
     for row, mine in runs.items():
         keys = dict(row)

@@ -9,7 +9,7 @@ import numpy as np
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
 from binlit.results.summary import site_figures
-from binlit.results.table import KEYS
+from binlit.results.table import KEYS, row_key
 
 SITES = "sites.md"
 KINDS = {
@@ -26,9 +26,8 @@ def sites_markdown(records: Sequence[Record]) -> str:
         for record in records:
             figures = site_figures((record.get("curve") or [{}])[-1], kind)
             if record["status"] == "ok" and figures:
-                order = [*KEYS, *sorted(set(record["row"]) - set(KEYS))]
-                row = tuple((name, str(record["row"][name])) for name in order if name in record["row"])
-                rows.setdefault(row, []).append({site: values.get(figure, np.nan) for site, values in figures.items()})
+                run = {site: values.get(figure, np.nan) for site, values in figures.items()}
+                rows.setdefault(row_key(record["row"]), []).append(run)
         if not rows:
             continue
         named = {name for row in rows for name, _ in row} - {"anneal"}

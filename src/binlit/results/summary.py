@@ -98,9 +98,7 @@ def site_table(figures: dict[str, dict[str, float]]) -> Table:
         table.add_column(heading, justify="left" if heading == "site" else "right")
     for site, values in figures.items():
         shares = [f"{100 * values[key]:.1f} %" if key in values else "–" for key in ("ones", "flat", "flips")]
-        gradient = values["grad_below"]
-        shown = "[bold red]0[/]" if gradient == 0 else f"{gradient:.2e}" if gradient is not None else "nan"
-        table.add_row(site, f"{values['slope']:.3g}", *shares, shown)
+        table.add_row(site, f"{values['slope']:.3g}", *shares, _gradient(values["grad_below"]))
     return table
 
 
@@ -110,10 +108,13 @@ def weight_table(figures: dict[str, dict[str, float]]) -> Table:
     for heading in ("layer", "flips", "at the clip", "gradient"):
         table.add_column(heading, justify="left" if heading == "layer" else "right")
     for layer, values in figures.items():
-        gradient = values["grad"]
-        shown = "[bold red]0[/]" if gradient == 0 else f"{gradient:.2e}" if gradient is not None else "nan"
-        table.add_row(layer, f"{100 * values['flips']:.2f} %", f"{100 * values['ends']:.1f} %", shown)
+        shares = f"{100 * values['flips']:.2f} %", f"{100 * values['ends']:.1f} %"
+        table.add_row(layer, *shares, _gradient(values["grad"]))
     return table
+
+
+def _gradient(norm: float | None) -> str:
+    return "[bold red]0[/]" if norm == 0 else f"{norm:.2e}" if norm is not None else "nan"
 
 
 def fill_hparams(trainer: pl.Trainer, cfg: Config, metrics: dict[str, Any]) -> None:

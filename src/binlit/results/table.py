@@ -80,7 +80,7 @@ def _add_costs(lines: list[dict[str, Any]]) -> None:
 def published_rows(experiment: str) -> dict[RowKey, dict[str, float]]:
     """{row: {"acc": per cent, "loss": nats}} of the study that the experiment repeats; empty where there is none."""
     rows = _published(experiment).get("rows", [])
-    return {_key({"anneal": "none"} | {k: row[k] for k in TELLING if k in row}): row for row in rows}
+    return {row_key({"anneal": "none"} | {k: row[k] for k in TELLING if k in row}): row for row in rows}
 
 
 def published_source(experiment: str) -> str | None:
@@ -98,12 +98,13 @@ def _published(experiment: str) -> dict[str, Any]:
     return {}
 
 
-def _key(row: Mapping[str, Any]) -> RowKey:
+def row_key(row: Mapping[str, Any]) -> RowKey:
+    """What tells rows apart: their keys in a fixed order, values as text."""
     return tuple((name, str(row[name])) for name in (*KEYS, *sorted(set(row) - set(KEYS))) if name in row)
 
 
 def _telling(row: Mapping[str, str]) -> RowKey:
-    return _key({name: row[name] for name in TELLING if name in row})
+    return row_key({name: row[name] for name in TELLING if name in row})
 
 
 def _groups(records: Sequence[Record], expected: Sequence[Mapping[str, Any]]) -> dict[RowKey, Group]:
@@ -112,12 +113,12 @@ def _groups(records: Sequence[Record], expected: Sequence[Mapping[str, Any]]) ->
     latest = {record["fingerprint"]: record for record in sorted(records, key=lambda r: r["finished"])}
     for record in latest.values():
         row = {name: str(value) for name, value in record["row"].items()} | variants.get(record["fingerprint"], {})
-        group = groups.setdefault(_key(row), Group(row))
+        group = groups.setdefault(row_key(row), Group(row))
         (group.done if record["status"] == "ok" else group.failed).append(record)
     for job in expected:
         if job["fingerprint"] not in latest:
             row = {name: str(value) for name, value in job["row"].items()}
-            groups.setdefault(_key(row), Group(row)).missing += 1
+            groups.setdefault(row_key(row), Group(row)).missing += 1
     return groups
 
 
@@ -128,7 +129,7 @@ def variants_of(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     """
     by_row: dict[RowKey, list[Record]] = {}
     for record in records:
-        by_row.setdefault(_key(record["row"]), []).append(record)
+        by_row.setdefault(row_key(record["row"]), []).append(record)
     named: dict[str, dict[str, str]] = {}
     for same_row in by_row.values():
         flat = [dict(_leaves(decisive(record["config"]))) for record in same_row]

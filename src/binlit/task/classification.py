@@ -39,8 +39,10 @@ class Classification(Learning):
         super().__init__(*args, **settings)
         if loss not in LOSSES:
             raise ValueError(f"loss={loss!r} is not known; choose {' or '.join(LOSSES)}")
-        self.losses = LOSSES[loss]  # type: ignore[method-assign]
-        self.averages_scores = loss == "squared_hinge"
+        self.loss = loss
+
+    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return LOSSES[self.loss](logits, targets)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, y = batch
@@ -54,6 +56,6 @@ class Classification(Learning):
 
     def evaluate(self, batch: Batch) -> tuple[Tensor, Tensor, int]:
         x, y = batch
-        if self.averages_scores:  # a margin is no log-probability
+        if self.loss == "squared_hinge":  # a margin is no log-probability
             return torch.stack([self.net(x) for _ in range(self.eval_draws)]).mean(0), y, len(y)
         return self.mean_prediction(lambda: self.net(x)), y, len(y)

@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from binlit.anneal import Constant, Schedule
-from binlit.binary import binary_units, clip_latents, estimators, set_slope, weight_groups
+from binlit.binary import binary_units, binary_weights, clip_latents, estimators, set_slope, weight_groups
 
 ParameterGroups = list[dict[str, Any]]
 History = list[dict[str, float]]
@@ -134,7 +134,8 @@ class Learning(pl.LightningModule):
         optimizer = self.make_optimizer(parameter_groups(self))
         for group in optimizer.param_groups:  # before a scheduler takes note of where it starts
             group["lr"] *= group.get("rate_scale", 1.0)
-        optimizer.register_step_post_hook(lambda *_: clip_latents(self.net))
+        if binary_weights(self.net):  # else each step would look through the net for nothing
+            optimizer.register_step_post_hook(lambda *_: clip_latents(self.net))
         if self.make_scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}

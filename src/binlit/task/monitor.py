@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from binlit.binary import BinaryActivation, binary_units
+from binlit.binary.place import evaluating
 
 
 class SiteMonitor(pl.Callback):
@@ -90,14 +91,9 @@ class SiteMonitor(pl.Callback):
             calls[unit.site] = (z, unit.slope.clone(), bits.cpu())
 
         handles = [unit.register_forward_hook(keep) for unit in units]
-        training = module.training
-        module.eval()
-        with torch.no_grad(), torch.random.fork_rng():
+        with evaluating(module, handles):
             torch.manual_seed(0)
             module(self._batch)
-        module.train(training)
-        for handle in handles:
-            handle.remove()
         return calls
 
     def _release(self) -> None:

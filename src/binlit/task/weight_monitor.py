@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -69,12 +70,9 @@ class WeightMonitor(pl.Callback):
 
 def packed_signs(weight: nn.Parameter | Tensor) -> Tensor:
     """1[w >= 0] of all weights, eight a byte, uint8, on the CPU; the last byte is filled up with zeros."""
-    bits = (weight.detach() >= 0).flatten().cpu()
-    bits = torch.cat([bits, bits.new_zeros(-len(bits) % 8)]).reshape(-1, 8)
-    return (bits * torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8)).sum(1, dtype=torch.uint8)
+    return torch.from_numpy(np.packbits((weight.detach() >= 0).flatten().cpu().numpy(), bitorder="little"))
 
 
 def _differing(one: Tensor, other: Tensor) -> int:
     """How many bits differ between two packed tensors."""
-    different = one ^ other
-    return sum(int(((different >> place) & 1).sum()) for place in range(8))
+    return int(np.unpackbits((one ^ other).numpy()).sum())
