@@ -60,6 +60,26 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
             os.environ["HYDRA_FULL_ERROR"] = full
 
 
+def run_plain(task: Callable[[list[str]], Any], usage: str, arguments: list[str] | None = None) -> int:
+    """Runs a command that needs no run folder. Returns the exit status: 0, or 2 after a slip, told in a line or two.
+
+    Args:
+        task: takes the words of the command line.
+        usage: printed for --help.
+        arguments: the words; None for those of this process.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(words):
+        print(usage)
+        return 0
+    try:
+        task(words)
+    except SLIPS as error:
+        complain(translated(error))
+        return USAGE_ERROR
+    return 0
+
+
 def composed(words: list[str]) -> Config:
     """The checked config that these words of a command line make, with no run and no folder.
 

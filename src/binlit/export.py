@@ -10,11 +10,10 @@ activations, residual additions, or bits that are drawn at test time are refused
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-from binlit.cli import USAGE_ERROR, complain
+from binlit.cli import run_plain
 from binlit.config import Config, ConfigError, check, nearest
 
 SETTINGS = ("checkpoint", "out", "onnx", "binary.eval", "weight.eval")
@@ -23,17 +22,7 @@ SUFFIX = ".binlit"
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, or 2 where the words are wrong or the net cannot be packed."""
-    words = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(words):
-        print(__doc__)
-        return 0
-    try:
-        asked = settings(words)
-        export(asked)
-    except ConfigError as error:
-        complain(error)
-        return USAGE_ERROR
-    return 0
+    return run_plain(lambda words: export(settings(words)), __doc__ or "", arguments)
 
 
 def settings(words: list[str]) -> dict[str, str]:

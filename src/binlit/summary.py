@@ -6,24 +6,13 @@ and whether weights and inputs are really binary.
 
 from __future__ import annotations
 
-import sys
-
-from binlit.cli import SLIPS, USAGE_ERROR, complain, composed, translated
+from binlit.cli import composed, run_plain
 from binlit.config import Config
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, or 2 where the config is wrong."""
-    words = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(words):
-        print(__doc__)
-        return 0
-    try:
-        summarise(composed(words))
-    except SLIPS as error:
-        complain(translated(error))
-        return USAGE_ERROR
-    return 0
+    return run_plain(lambda words: summarise(composed(words)), __doc__ or "", arguments)
 
 
 def summarise(cfg: Config) -> None:
