@@ -13,6 +13,7 @@ from binlit.report import main, write_report
 from binlit.results.interval import interval
 from binlit.results.record import read_records, set_aside, write_record
 from binlit.results.show import cells, to_markdown
+from binlit.results.sites import sites_markdown
 from binlit.results.table import build_table, published_rows
 
 NONE = {"layer": "none", "mode": "none", "estimator": "none", "anneal": "none"}
@@ -148,3 +149,18 @@ def test_title_and_footnotes_come_from_the_records(tmp_path):
     assert text.startswith("# mnist_table (d, m)")
     assert "failed: 1 stochastic st none, seed 1: ValueError: no" in text
     assert "torch 2 (1 runs)" in text
+
+
+def watched(seed: int, ones: float, flips: float, lr: float) -> dict:
+    figures = {"site/a/ones": ones, "site/a/flat": 0.5, "weight/fc1/flips": flips}
+    return record(ST1, seed, 0.9, optimizer={"lr": lr}) | {"curve": [{"site/a/ones": 0.0}, figures]}
+
+
+def test_sites_average_seeds_and_not_recipes():
+    page = sites_markdown([watched(0, 0.4, 0.02, 0.1), watched(1, 0.6, 0.04, 0.1), watched(0, 0.9, 0.000234, 1.0)])
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| 1 ")]
+    assert [row[-3:] for row in rows] == [
+        ["optimizer.lr=0.1", "2", "50.0"], ["optimizer.lr=1.0", "1", "90.0"],  # bits on
+        ["optimizer.lr=0.1", "2", "50.0"], ["optimizer.lr=1.0", "1", "50.0"],  # without a gradient
+        ["optimizer.lr=0.1", "2", "3.0"], ["optimizer.lr=1.0", "1", "0.023"],  # weights flipped: two digits
+    ]  # fmt: skip

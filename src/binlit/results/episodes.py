@@ -11,7 +11,7 @@ import pandas as pd
 from binlit.results.interval import interval
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
-from binlit.results.table import KEYS, build_table, row_key, variants_of
+from binlit.results.table import KEYS, build_table, full_rows, row_key
 
 EPISODES = "episodes.md"
 DECIDES = (
@@ -35,15 +35,14 @@ def episode_table(records: Sequence[Record]) -> pd.DataFrame:
         difference and difference_ci95 (less the row with no binary layer, over episodes; NaN where there is none).
     """
     done = [record for record in records if record["status"] == "ok" and record.get("episodes")]
-    settings = variants_of(done)
+    named = full_rows(done)
     lines = []
     kinds = sorted({name for record in done for name in record["episodes"]}, key=_size)
     for kind in kinds:
         rows: dict[tuple[tuple[str, str], ...], dict[int, Record]] = {}
         for record in done:
             if kind in record["episodes"]:
-                row = _row(record, settings.get(record["fingerprint"], {}))
-                rows.setdefault(row, {})[record["seed"]] = record
+                rows.setdefault(row_key(named[record["fingerprint"]]), {})[record["seed"]] = record
         for row, runs in rows.items():
             accuracies = [_accuracies(record, kind) for record in runs.values()]
             mean, half = interval(np.mean(accuracies, axis=0).tolist())
@@ -88,10 +87,6 @@ def _plain(line: Mapping[Any, Any]) -> tuple[str, ...]:
 def _extras(table: pd.DataFrame) -> list[str]:
     figures = ("kind", "n", "acc", "acc_ci95", "seeds_ci95", "difference", "difference_ci95")
     return [name for name in table.columns if name not in (*KEYS, *figures)]
-
-
-def _row(record: Record, setting: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return row_key({**record["row"], **setting})
 
 
 def _size(kind: str) -> tuple[int, int]:

@@ -109,10 +109,10 @@ def _telling(row: Mapping[str, str]) -> RowKey:
 
 def _groups(records: Sequence[Record], expected: Sequence[Mapping[str, Any]]) -> dict[RowKey, Group]:
     groups: dict[RowKey, Group] = {}
-    variants = variants_of(records)
+    rows = full_rows(records)
     latest = {record["fingerprint"]: record for record in sorted(records, key=lambda r: r["finished"])}
     for record in latest.values():
-        row = {name: str(value) for name, value in record["row"].items()} | variants.get(record["fingerprint"], {})
+        row = rows[record["fingerprint"]]
         group = groups.setdefault(row_key(row), Group(row))
         (group.done if record["status"] == "ok" else group.failed).append(record)
     for job in expected:
@@ -120,6 +120,16 @@ def _groups(records: Sequence[Record], expected: Sequence[Mapping[str, Any]]) ->
             row = {name: str(value) for name, value in job["row"].items()}
             groups.setdefault(row_key(row), Group(row)).missing += 1
     return groups
+
+
+def full_rows(records: Sequence[Record]) -> dict[str, dict[str, str]]:
+    """{fingerprint: row}, values as text, with the setting where records of one row differ in one."""
+    variants = variants_of(records)
+    return {
+        one["fingerprint"]: {name: str(value) for name, value in one["row"].items()}
+        | variants.get(one["fingerprint"], {})
+        for one in records
+    }
 
 
 def variants_of(records: Sequence[Record]) -> dict[str, dict[str, str]]:
