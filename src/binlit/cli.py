@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from binlit.config import Config, ConfigError, check, check_choices, nearest, run_folder
+from binlit.config import Config, ConfigError, check, check_choices, nearest, run_folder, scale_of_bits
 from binlit.paths import config_dir
 
 USAGE_ERROR = 2
@@ -38,6 +38,8 @@ OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(check
 OmegaConf.register_new_resolver(
     "by", lambda key, table, default: table.get(key, default) if isinstance(key, str | int) else default, replace=True
 )
+# `${scale_of_bits:0.25}` is task.scale where embeddings are bits: 0.25 for each in which two of them differ.
+OmegaConf.register_new_resolver("scale_of_bits", lambda each, *, _root_: scale_of_bits(_root_, each), replace=True)
 # `${decay:0.0001,${trainer.max_epochs}}` is the factor of an epoch that comes to 0.0001 after all of them.
 OmegaConf.register_new_resolver("decay", lambda whole, epochs: whole ** (1 / epochs), replace=True)
 

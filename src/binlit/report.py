@@ -100,10 +100,11 @@ def write_report(records: list[Record], expected: list[Record], out: Path, title
     write_whole(out / "table.csv", table.to_csv(index=False, float_format="%.6g"))
     write_whole(out / "table.md", to_markdown(table, title, footnotes(order, published_source(experiment))))
     have = {record["fingerprint"] for record in records}
-    if missing := [job for job in expected if job["fingerprint"] not in have]:
-        write_whole(
-            out / MANIFEST, json.dumps(missing, indent=1) + "\n"
-        )  # so that the holes stay known beside the table
+    missing = [job for job in expected if job["fingerprint"] not in have]
+    if missing:  # so that the holes stay known beside the table
+        write_whole(out / MANIFEST, json.dumps(missing, indent=1) + "\n")
+    elif not any(out.glob("*/result.json")):  # a folder of runs keeps what its sweeps set out to do
+        (out / MANIFEST).unlink(missing_ok=True)
     to_picture(table, title, out / "table.png")
     to_console(table, title)
     print(f"written: {', '.join(str(out / name) for name in (RECORDS, 'table.md', 'table.csv', 'table.png'))}")

@@ -44,6 +44,9 @@ def test_difference_is_paired_by_episode_over_the_seeds_that_both_have():
                                for s in (0, 1)], axis=0)  # fmt: skip
     assert row["difference"] == pytest.approx(less.mean())
     assert row["difference_ci95"] == pytest.approx(stats.t.ppf(0.975, 3) * stats.sem(less))
+    by_seed = [np.subtract(RECORDS[2 + s]["episodes"]["5w1s"], RECORDS[s]["episodes"]["5w1s"]).mean() for s in (0, 1)]
+    expected = 100 / 75 * stats.t.ppf(0.975, 1) * stats.sem(by_seed)
+    assert row["difference_seeds_ci95"] == pytest.approx(expected)
     assert row["n"] == 3
     assert math.isnan(base["difference"])
     means = np.mean([r["episodes"]["5w1s"] for r in RECORDS[:2]], axis=0) * 100 / 75

@@ -2,9 +2,18 @@
 
 from binlit.config.check import check, check_choices
 from binlit.config.identity import decisive, fingerprint, row_of, run_folder
-from binlit.config.read import Config, ConfigError, channels, chosen_layers, chosen_weights, image_size, nearest
+from binlit.config.read import (
+    Config,
+    ConfigError,
+    channels,
+    chosen_layers,
+    chosen_weights,
+    image_size,
+    nearest,
+    scale_of_bits,
+)
 
 __all__ = [
     "Config", "ConfigError", "channels", "check", "check_choices", "chosen_layers", "chosen_weights", "decisive",
-    "fingerprint", "image_size", "nearest", "row_of", "run_folder",
+    "fingerprint", "image_size", "nearest", "row_of", "run_folder", "scale_of_bits",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 Config = dict[str, Any]
@@ -22,6 +22,19 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def chosen_layers(cfg: Config) -> list[str]:
     """Canonical names of the binary layers: site numbers as strings in order, then `output` or modules by name."""
     return _chosen(cfg["binary"]["layer"], cfg["model"]["sites"])
+
+
+def scale_of_bits(cfg: Any, each: float) -> float | None:
+    """The scale of squared distances at which two embeddings are `each` apart for a bit in which they differ.
+
+    None where the net's last site is not binary, however that is written, or the distance is another. `cfg` need not
+    have been checked.
+    """
+    layer, sites = cfg["binary"]["layer"], list(cfg["model"]["sites"])
+    layer = list(layer) if isinstance(layer, Sequence) and not isinstance(layer, str) else layer
+    if str(len(sites)) not in _chosen(layer, sites) or cfg["task"]["distance"] != "squared_l2":
+        return None
+    return each / 4 if cfg["binary"]["levels"] == "pm1" else each  # -1 and 1 are 4 apart when squared, 0 and 1 are 1
 
 
 def chosen_weights(cfg: Config) -> list[str]:

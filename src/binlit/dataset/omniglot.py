@@ -234,6 +234,8 @@ def _bits(content: bytes, name: str) -> np.ndarray:
     """One PNG as packed bits, (1379,) uint8, paper 1."""
     try:
         with Image.open(io.BytesIO(content)) as image:
+            image.verify()  # the checksums, which decoding leaves alone
+        with Image.open(io.BytesIO(content)) as image:
             pixels = np.asarray(image.convert("L")) > 127
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{name} is damaged: {error}; fetch it again") from error

@@ -32,7 +32,8 @@ def episode_table(records: Sequence[Record]) -> pd.DataFrame:
     Returns:
         One line for each kind of episode and row, in per cent and points: kind, the row's keys, n (seeds), acc and
         acc_ci95 (half-width of the 95 % t interval over episodes), seeds_ci95 (of that over seeds; NaN for one),
-        difference and difference_ci95 (less the row with no binary layer, over episodes; NaN where there is none).
+        difference and difference_ci95 (less the row with no binary layer, over episodes; NaN where there is none),
+        difference_seeds_ci95 (half-width over the seeds that both rows have; NaN for fewer than two).
     """
     done = [record for record in records if record["status"] == "ok" and record.get("episodes")]
     named = full_rows(done)
@@ -48,9 +49,11 @@ def episode_table(records: Sequence[Record]) -> pd.DataFrame:
             mean, half = interval(np.mean(accuracies, axis=0).tolist())
             seeds = interval([float(one.mean()) for one in accuracies])[1]
             less = _differences(runs, _base(dict(row), rows), kind)
-            difference = interval(less) if less else (np.nan, np.nan)
+            difference = interval(np.mean(less, axis=0).tolist()) if less else (np.nan, np.nan)
+            trained = interval([float(one.mean()) for one in less])[1] if less else np.nan
             line: dict[str, Any] = {"kind": kind, **dict(row), "n": len(runs), "acc": mean, "acc_ci95": half}
             line |= {"seeds_ci95": seeds, "difference": difference[0], "difference_ci95": difference[1]}
+            line["difference_seeds_ci95"] = trained
             lines.append(line)
     order = [_plain(line) for line in build_table(done).to_dict("records")]
     lines.sort(key=lambda line: (kinds.index(line["kind"]), order.index(_plain(line))))
@@ -66,12 +69,10 @@ def _base(row: dict[str, str], rows: Mapping[tuple[tuple[str, str], ...], dict[i
     return bases.get(row.get("setting", ""), next(iter(bases.values())) if len(bases) == 1 else {})
 
 
-def _differences(runs: Mapping[int, Record], base: Mapping[int, Record], kind: str) -> list[float]:
-    """Episode by episode, the mean difference over the seeds that both have; [] where they met other episodes."""
+def _differences(runs: Mapping[int, Record], base: Mapping[int, Record], kind: str) -> list[np.ndarray]:
+    """The differences episode by episode, for each seed that both have and whose episodes are the same."""
     both = [seed for seed in sorted(set(runs) & set(base)) if _asked(runs[seed]) == _asked(base[seed])]
-    if not both:
-        return []
-    return np.mean([_accuracies(runs[s], kind) - _accuracies(base[s], kind) for s in both], axis=0).tolist()
+    return [_accuracies(runs[s], kind) - _accuracies(base[s], kind) for s in both]
 
 
 def _asked(record: Record) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def _plain(line: Mapping[Any, Any]) -> tuple[str, ...]:
 
 
 def _extras(table: pd.DataFrame) -> list[str]:
-    figures = ("kind", "n", "acc", "acc_ci95", "seeds_ci95", "difference", "difference_ci95")
+    figures = ("kind", "n", "acc", "acc_ci95", "seeds_ci95", "difference", "difference_ci95", "difference_seeds_ci95")
     return [name for name in table.columns if name not in (*KEYS, *figures)]
 
 
@@ -102,9 +103,9 @@ def _accuracies(record: Record, kind: str) -> np.ndarray:
 
 
 def episodes_markdown(table: pd.DataFrame, title: str) -> str:
-    """The table as a Markdown page, a part for each kind of episode; an interval that leaves 0 out is bold."""
+    """The table as a Markdown page, a part for each kind of episode; bold: both intervals leave 0 out."""
     keys = [name for name in (*KEYS, *_extras(table)) if name != "anneal" or set(table["anneal"]) != {"none"}]
-    headings = [*keys, "n", "accuracy %", "± over seeds", "against no binary layer"]
+    headings = [*keys, "n", "accuracy %", "± over seeds", "against no binary layer", "± over seeds (difference)"]
     page = [f"# {title}, episode by episode"]
     for kind in dict.fromkeys(table["kind"]):
         way, shot = _size(kind)
@@ -113,18 +114,22 @@ def episodes_markdown(table: pd.DataFrame, title: str) -> str:
             if line["kind"] != kind:
                 continue
             said = f"{line['difference']:+.2f} ± {line['difference_ci95']:.2f}"
-            bold = abs(line["difference"]) > line["difference_ci95"]
+            bold = abs(line["difference"]) > np.maximum(line["difference_ci95"], line["difference_seeds_ci95"])
             said = "–" if np.isnan(line["difference"]) else f"**{said}**" if bold else said
-            seeds = "–" if np.isnan(line["seeds_ci95"]) else f"{line['seeds_ci95']:.2f}"
+            seeds, less = (
+                "–" if np.isnan(line[f"{name}seeds_ci95"]) else f"{line[f'{name}seeds_ci95']:.2f}"
+                for name in ("", "difference_")
+            )
             shown = ["–" if line[key] == "none" and key != "layer" else line[key] for key in keys]
-            rows.append([*shown, line["n"], f"{line['acc']:.2f} ± {line['acc_ci95']:.2f}", seeds, said])
+            rows.append([*shown, line["n"], f"{line['acc']:.2f} ± {line['acc_ci95']:.2f}", seeds, said, less])
         page += ["", f"## {way}-way {shot}-shot", "", *markdown_table(headings, rows, headings[len(keys) :])]
     page += [
         "",
         "accuracy: mean over test episodes ± half-width of its 95 % t interval over episodes (an episode's accuracy "
         "averaged over n seeds first): what other episodes would have given with these nets. ± over seeds: the same "
-        "over trainings. The last column is paired: every row meets the same episodes, and the interval is that of the "
-        "differences; bold where it leaves 0 out.",
+        "over trainings. The differences are paired: every row meets the same episodes, and both rows' nets are of the "
+        "same seeds, those that both have; their first interval is over episodes, their second over these seeds; bold "
+        "where both leave 0 out.",
         "",
     ]
     return "\n".join(page)

@@ -79,8 +79,8 @@ def footnotes(records: Sequence[Record], source: str | None) -> list[str]:
     """What the columns mean, and what made the numbers; from the records."""
     done = [record for record in records if record["status"] == "ok"]
     notes = [
-        "accuracy and loss: test set, epoch of the best validation loss, mean ± half-width of the 95 % t interval over "
-        "n seeds. cost: points of accuracy less than the net with no binary layer."
+        f"accuracy and loss: test set, epoch of the best validation {_rule(records)}, mean ± half-width of the 95 % t "
+        "interval over n seeds. cost: points of accuracy less than the net with no binary layer."
     ]
     if source:
         notes.append(f"published: {source}. difference: ours less published, in points.")
@@ -105,6 +105,12 @@ def footnotes(records: Sequence[Record], source: str | None) -> list[str]:
             + "."
         )
     return notes
+
+
+def _rule(records: Sequence[Record]) -> str:
+    """What the tested epoch was chosen by; all of them where records differ."""
+    monitors = {str((record["config"]["callbacks"].get("best") or {}).get("monitor", "val/loss")) for record in records}
+    return " or ".join({"val/acc": "accuracy", "val/loss": "loss"}.get(name, name) for name in sorted(monitors)[::-1])
 
 
 def _mean(mean: float, half: float, digits: int) -> str:
