@@ -57,6 +57,25 @@ def test_what_is_not_binary_is_not_called_so():
     assert not is_binary(torch.zeros(3))
 
 
+def test_a_layer_that_is_called_twice_has_its_parameters_once():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(70, 70, bias=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.fc(x).tanh())
+
+    (line,) = inventory(binlit.binarize_weights(Twice()), torch.randn(2, 70))
+    assert (line.bits, line.mixed_macs) == (4900, 2 * 4900)
+
+
+def test_one_weight_a_channel_is_binary_where_it_is_one():
+    layer = nn.Linear(1, 8, bias=False)
+    assert inventory(nn.Sequential(layer), torch.randn(2, 1))[0].weight == "real"
+    assert inventory(nn.Sequential(binlit.binarize_weights(layer, scale="none")), torch.randn(2, 1))[0].weight == "±1"
+
+
 def test_a_latent_weight_of_zero_is_a_bit_too():
     model = binlit.binarize_weights(net(), 1)
     with torch.no_grad():

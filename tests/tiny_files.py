@@ -36,5 +36,5 @@ def svhn(root: Path, count: int = 12) -> dict[str, np.ndarray]:
             "X": RNG.integers(0, 256, (32, 32, 3, count), np.uint8),
             "y": np.arange(1, count + 1, dtype=np.uint8).reshape(-1, 1) % 10 + 1,
         }
-        savemat(root / "SVHN" / f"{part}_32x32.mat", made[part])
+        savemat(root / "SVHN" / f"{part}_32x32.mat", made[part], do_compression=True)  # as the originals
     return made

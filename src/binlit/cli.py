@@ -38,6 +38,10 @@ OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(check
 OmegaConf.register_new_resolver(
     "by", lambda key, table, default: table.get(key, default) if isinstance(key, str | int) else default, replace=True
 )
+# `${given:${binary.weights},0.0,0.5}` is the first where there is a choice, however it is written, else the second.
+OmegaConf.register_new_resolver(
+    "given", lambda choice, yes, no: no if choice in (None, "none") or choice == [] else yes, replace=True
+)
 # `${scale_of_bits:0.25}` is task.scale where embeddings are bits: 0.25 for each in which two of them differ.
 OmegaConf.register_new_resolver("scale_of_bits", lambda each, *, _root_: scale_of_bits(_root_, each), replace=True)
 # `${decay:0.0001,${trainer.max_epochs}}` is the factor of an epoch that comes to 0.0001 after all of them.

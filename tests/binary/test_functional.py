@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -26,6 +28,21 @@ def test_value_and_gradient(name):
     torch.testing.assert_close(y, torch.tensor(values, dtype=torch.float64))
     (gradient,) = torch.autograd.grad((3 * y).sum(), x)
     torch.testing.assert_close(gradient, 3 * torch.tensor(gradients, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_sign_is_right_however_small_the_number(dtype):
+    """(x + 1) / 2 is 1/2 for all of these: rounding it would call negative ones +1."""
+    x = torch.tensor([-1e-3, -6e-8, 6e-8, 1e-3], dtype=dtype)
+    assert fn.binary_tanh(x).tolist() == [-1, -1, 1, 1]
+    assert fn.binary_sigmoid(x).tolist() == [0, 0, 1, 1]
+    assert fn.binarize(x, 0.5).tolist() == [-0.5, -0.5, 0.5, 0.5]
+    assert fn.binary_tanh(torch.tensor([math.nan], dtype=dtype)).isnan().all()
+
+
+def test_rounding_at_the_ends_of_float32():
+    x = torch.tensor([0.49999997, 0.5, 1.5, -0.5, 8388609.0])
+    assert fn.round_through(x).tolist() == [0, 1, 2, 0, 8388609]
 
 
 def test_xnorize_gives_magnitude_and_bits():

@@ -97,6 +97,16 @@ def test_threshold_moves_the_tie(name):
     assert unit(torch.tensor([0.4999, 0.5, 0.5001])).tolist() == [0.0, 1.0, 1.0]
 
 
+@pytest.mark.parametrize("tau", [0.5, -0.25])
+def test_threshold_moves_the_window_of_the_gradient(tau):
+    """Kim et al. 2021 (2012.00938): the straight-through window is shifted along with the threshold."""
+    x = (tau + torch.tensor([-1.01, -0.99, 0.0, 0.99, 1.01])).requires_grad_()
+    unit = BinaryActivation(ESTIMATORS["st_clipped"](), mode="deterministic", levels="pm1", threshold=tau, site="site")
+    unit(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 1, 1, 1, 0]
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_same_seed_same_bits(name, training):
     unit, x = make(name, (7,)).train(training), torch.randn(64, 7)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 import binlit
@@ -255,6 +256,72 @@ def test_published_parameter_counts():
     assert count(BnnConvNet()) == sum(
         9 * i * o for i, o in ((3, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512))
     ) + 512 * 16 * 1024 + 1024 * 1024 + 1024 * 10 + 2 * (2 * (128 + 256 + 512) + 2 * 1024 + 10)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (nn.utils.parametrizations.spectral_norm(nn.Linear(3, 2)), r"'0' is parametrized already \(_SpectralNorm\)"),
+        (nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)), r"'0' is parametrized already \(_WeightNorm\)"),
+    ],
+)
+def test_layers_whose_weight_is_made_by_something_else_are_named(layer, message):
+    with pytest.raises(ValueError, match=message):
+        binlit.binarize_weights(nn.Sequential(layer))
+
+
+def test_a_shared_weight_stands_in_one_group():
+    net: Any = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    net[2].weight = net[0].weight
+    binlit.binarize_weights(net)
+    groups = binlit.weight_groups(net, lr=0.1)
+    assert [len(group["params"]) for group in groups] == [2, 1]  # two biases, one weight
+    torch.optim.Adam(groups)
+
+
+def test_inner_of_two_layers_is_refused():
+    with pytest.raises(ValueError, match="layers='inner' leaves nothing: this net has 2 weight layers"):
+        binlit.binarize_weights(nn.Sequential(nn.Linear(6, 3), nn.Linear(3, 2)), "inner")
+
+
+@pytest.mark.parametrize("name", ["st_clipped", "approx_sign"])
+def test_gradients_of_single_examples_by_vmap(name):
+    net, x = binlit.binarize_weights(mlp(), "all", name), torch.randn(7, 6)
+    latents = {key: value.detach() for key, value in net.named_parameters()}
+
+    def loss(values: dict[str, torch.Tensor], one: torch.Tensor) -> torch.Tensor:
+        return functional_call(net, values, one[None]).square().sum()
+
+    every = vmap(grad(loss), (None, 0))(latents, x)
+    for i, one in enumerate(x):
+        net.zero_grad()
+        net(one[None]).square().sum().backward()
+        for key, value in net.named_parameters():
+            torch.testing.assert_close(every[key][i], value.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("block", "around"), [("xnor", 2), ("bireal", 1)])
+def test_shortcuts_carry_what_the_convolutions_leave_out(block, around):
+    """With weights of 0 in all convolutions of the blocks but the last `around`, the net is what the shortcuts are."""
+    net: Any = BinaryResNet(channels=1, block=block, widths=(4,)).eval()
+    x = torch.randn(3, 1, 8, 8)
+    for i in (1, 2):
+        nn.init.zeros_(net.features[f"conv{i}"].weight)
+    stem = net.stem(x)
+    passed = net.norm(stem) if block == "bireal" else net.norm(stem).relu()
+    torch.testing.assert_close(net(x), net.classifier(passed.mean((2, 3))))
+    nn.init.normal_(net.features.conv2.weight)  # one shortcut around both, or one around each
+    inside: dict[str, torch.Tensor] = {}
+    net.features.conv2.register_forward_hook(lambda _, args, out: inside.update(read=args[0], sent=out))
+    out = net(x)
+    norm, act = net.features.bn2, net.features.act2
+    if around == 2:
+        torch.testing.assert_close(inside["read"], act(norm(torch.zeros_like(stem))))
+        expected = net.norm(stem + inside["sent"]).relu()
+    else:
+        torch.testing.assert_close(inside["read"], act(passed))
+        expected = passed + norm(inside["sent"])
+    torch.testing.assert_close(out, net.classifier(expected.mean((2, 3))))
 
 
 @pytest.mark.parametrize("block", ["xnor", "bireal"])

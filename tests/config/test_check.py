@@ -187,6 +187,9 @@ def test_a_slip_is_explained(override, parts, monkeypatch, capsys, tmp_path):
         (["binary.weights=all", "weight.clip=true"], "weight.clip"),
         (["binary.weights=all", "+weight.clipp=none"], "did you mean weight.clip"),
         (["optimizer=bop"], "optimizer=bop flips binary weights, and binary.weights is null"),
+        (["model=mlp", "binary.weights=inner"], "binary.weights=inner leaves nothing binary: model 'mlp' has 2"),
+        (["binary.layer=inner"], "binary.layer=inner leaves nothing binary: model 'mnist_cnn' has 2"),
+        (["optimizer=bop", "binary.weights=all", "estimator@weight.estimator=approx_sign"], "choose st_clipped or"),
         (["optimizer=bop", "binary.weights=all", "weight=xnor"], "no latent weights to draw from or to scale by"),
         (["task.loss=hinge"], "choose cross_entropy or squared_hinge"),
         (["dataset=cifar10", "dataset.download=false"], "takes images of 1 channel.* has 3; choose model=bnn_convnet"),
@@ -283,6 +286,33 @@ def test_fingerprint_sees_what_decides_and_only_that():
     ]
     assert len({fingerprint(composed(*overrides)) for overrides in plain}) == 1
     assert json.dumps(composed())  # plain containers
+
+
+def test_draws_of_weights_at_test_time_decide_too():
+    drawn = ["binary=weights", "weight.mode=stochastic", "weight.eval=sample"]
+    many = ["binary.eval=mean", "binary.eval_draws=20"]
+    assert fingerprint(composed(*drawn)) != fingerprint(composed(*drawn, *many))
+    fixed = ["binary=weights", "weight.eval=threshold"]
+    assert fingerprint(composed(*fixed)) == fingerprint(composed(*fixed, *many))
+
+
+@pytest.mark.parametrize("layer", ["4", "last", "[4]", "'4'", "[features.act4]"])
+def test_a_recipe_does_not_depend_on_how_a_layer_is_spelled(layer):
+    few = composed("+experiment=omniglot_fewshot", f"binary.layer={layer}")
+    assert few["task"]["scale"] == 0.25
+    assert fingerprint(few) == fingerprint(composed("+experiment=omniglot_fewshot", "binary.layer=4"))
+
+
+def test_the_scale_of_bits_is_that_of_squared_distances():
+    def scale(*overrides):
+        return composed("+experiment=omniglot_fewshot", *overrides)["task"]["scale"]
+
+    assert [scale(f"binary.layer={layer}") for layer in ("null", "3", "[3,4]", "all")] == [None, None, 0.25, 0.25]
+    assert scale("binary.layer=4", "binary.levels=pm1") == 0.0625
+    assert scale("binary.layer=4", "task.distance=cosine") is None
+    for weights in ("all", "[1,2,3,4]", "inner"):
+        study_b = composed("+experiment=binary_weights_mlp", f"binary.weights={weights}")
+        assert (study_b["model"]["dropout"], study_b["trainer"]["max_epochs"]) == (0, 50)
 
 
 def test_a_choice_on_the_command_line_wins_over_the_experiments(monkeypatch):

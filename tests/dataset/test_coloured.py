@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from binlit.dataset import Cifar10, DataError, Mnist, Svhn
 from tiny_files import cifar, svhn
@@ -66,11 +67,31 @@ def test_damage_is_named_and_nothing_runs(tmp_path, kind, damage, message, capsy
     assert "executed" not in capsys.readouterr().out
 
 
-def test_a_damaged_mat_file_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda raw: raw[:200], "damaged or no SVHN file"),
+        (lambda raw: b"", "damaged or no SVHN file"),
+        (lambda raw: raw[:20], "damaged or no SVHN file"),
+        (lambda raw: raw[:3000] + bytes([raw[3000] ^ 64]) + raw[3001:], "damaged or no SVHN file"),
+    ],
+)
+def test_a_damaged_mat_file_is_named(tmp_path, damage, message):
     svhn(tmp_path)
     path = tmp_path / "SVHN" / "test_32x32.mat"
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"test_32x32.mat is damaged or no SVHN file"):
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=f"test_32x32.mat is {message}"):
+        Svhn(str(tmp_path), validation=2).setup()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [(np.arange(1, 13), "labels from 1 to 12, expected 1 to 10"), (np.full(12, 1.5), "labels of type float64")],
+)
+def test_wrong_svhn_labels_are_named(tmp_path, labels, message):
+    made = svhn(tmp_path)
+    savemat(tmp_path / "SVHN" / "test_32x32.mat", {"X": made["test"]["X"], "y": labels.reshape(-1, 1)})
+    with pytest.raises(DataError, match=message):
         Svhn(str(tmp_path), validation=2).setup()
 
 

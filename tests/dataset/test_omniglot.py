@@ -162,6 +162,17 @@ def test_a_changed_byte_within_a_zip_is_found(tmp_path):
             load(root)
 
 
+def test_a_changed_bit_within_a_loose_file_is_found(tmp_path):
+    """Decoding leaves a PNG's checksums alone: most such images would be read, as others than were drawn."""
+    root = write(tmp_path / "data", files(), packed=False)
+    path = root / "omniglot-py" / "images_background" / "Latin" / "character02" / "0003_07.png"
+    whole = path.read_bytes()
+    for at in range(40, len(whole) - 16, len(whole) // 8):  # within the pixels
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(DataError, match=r"character02/0003_07.png is damaged"):
+            load(root)
+
+
 def test_resizing_keeps_thin_lines_and_the_full_range():
     image = torch.full((1, 105, 105), 255, dtype=torch.uint8)
     image[0, 50:53] = 0
@@ -199,6 +210,26 @@ def test_each_character_has_held_out_drawings_by_the_seed(tmp_path):
     # a drawing and its half turn stand in the same part
     halves = {bytes(image.rot90(2, (1, 2)).contiguous().numpy()) for image in parts["test"].images}
     assert halves == seen["test"]
+
+
+def test_a_label_is_one_character_in_one_rotation(tmp_path):
+    root = write(tmp_path / "data", files(), packed=True)
+    drawn = load(root, 28).images
+    known = {
+        bytes(image.rot90(turns, (0, 1)).contiguous().numpy()): (character, turns)
+        for character, images in enumerate(drawn)
+        for image in images
+        for turns in (0, 2)
+    }
+    data = Omniglot(str(root), download=False, classes=10, rotations=[0, 180])
+    data.setup()
+    meant: dict[int, set[tuple[int, int]]] = {}
+    for part in data.parts.values():
+        for image, label in zip(part.images, part.labels.tolist(), strict=True):
+            meant.setdefault(label, set()).add(known[bytes(image.contiguous().numpy())])
+    assert sorted(meant) == list(range(10))
+    assert all(len(one) == 1 for one in meant.values())
+    assert len(set.union(*meant.values())) == 10
 
 
 def test_background_characters_alone_need_no_evaluation_file(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from binlit.binary import activation_sites
+from binlit.binary import activation_sites, weight_layers
 from binlit.build import build_net
 from binlit.config import check
 from binlit.model import Conv4, Mlp, MnistCnn, OmniglotCnn, OmniglotCnn5
@@ -62,4 +62,7 @@ def test_config_names_the_sites_that_the_net_has(model):
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         few = ["task=few_shot", "dataset=glyphs_fewshot"] if model == "conv4" else []
         cfg = check(compose("config", [f"model={model}", "binary=none", *few]))
-    assert cfg["model"]["sites"] == activation_sites(build_net(cfg))
+    net = build_net(cfg)
+    assert cfg["model"]["sites"] == activation_sites(net)
+    if "shortcuts" not in dict(net.named_children()):  # those of a residual net stay real
+        assert cfg["model"]["layers"] == weight_layers(net)

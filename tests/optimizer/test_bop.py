@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -63,7 +64,14 @@ def test_a_schedule_moves_gamma_in_proportion():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"gamma": 0}, "gamma=0 is outside"), ({"threshold": -1}, "below 0")]
+    ("settings", "message"),
+    [
+        ({"gamma": 0}, "gamma=0 is outside"),
+        ({"threshold": -1}, "threshold=-1 must be 0 or above"),
+        ({"threshold": math.nan}, "threshold=nan must be"),
+        ({"lr": 0}, "lr=0 and eps=1e-08 must be above 0"),
+        ({"betas": (1.5, 0.9)}, r"betas=\(1.5, 0.9\) must be two numbers"),
+    ],
 )
 def test_wrong_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 import torch
 
+import binlit
 from binlit.binary import binary_weights, latent
 from binlit.build import build_task
 from binlit.config import check
 from binlit.task.classification import squared_hinge
-from binlit.task.weight_monitor import _differing, packed_signs
+from binlit.task.weight_monitor import WeightMonitor, _differing, packed_signs
 from binlit.train import train
 
 
@@ -75,6 +77,25 @@ def test_signs_are_packed_and_compared_bit_by_bit():
     assert packed_signs(one).dtype == torch.uint8
     assert len(packed_signs(one)) == 3
     assert _differing(packed_signs(one), packed_signs(other)) == int(((one >= 0) != (other >= 0)).sum())
+
+
+def test_flips_are_counted_from_one_epoch_to_the_next():
+    class Watched:
+        def __init__(self) -> None:
+            self.net = binlit.binarize_weights(torch.nn.Sequential(torch.nn.Linear(5, 4)))
+            self.figures: list[float] = []
+
+        def log_dict(self, figures: dict) -> None:
+            self.figures.append(float(figures["weight/0/flips"]))
+
+    module: Any = Watched()
+    monitor = WeightMonitor()
+    monitor.on_fit_start(None, module)  # type: ignore[arg-type]
+    for turned in ([0, 1], [1, 2, 3], []):  # weight 1 turns and turns back: against the start it would not be seen
+        with torch.no_grad():
+            latent(module.net, "0").view(-1)[turned] *= -1
+        monitor.on_train_epoch_end(None, module)  # type: ignore[arg-type]
+    assert module.figures == pytest.approx([2 / 20, 3 / 20, 0])
 
 
 def test_a_checkpoint_is_tested_again_with_other_weights(tmp_path, cli):

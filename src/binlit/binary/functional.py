@@ -21,12 +21,16 @@ def hard_sigmoid(x: Tensor) -> Tensor:
 
 def round_through(x: Tensor) -> Tensor:
     """x rounded to the nearest whole number, halves up; gradient 1."""
-    return straight_through(torch.floor(x.detach() + 0.5), x)
+    floor = x.detach().floor()
+    # x + 1/2 would round first: 0.49999997 would come out as 1
+    return straight_through(floor + (x.detach() - floor >= 0.5).to(x.dtype), x)
 
 
 def binary_sigmoid(x: Tensor) -> Tensor:
     """1[x >= 0]; gradient 1/2 for |x| <= 1, 0 outside."""
-    return round_through(hard_sigmoid(x))
+    # not by rounding the hard sigmoid: its x + 1 swallows what is small, and bfloat16 takes -0.003 for positive
+    bits = torch.where(x.isnan(), x, (x >= 0).to(x.dtype)).detach()
+    return straight_through(bits, hard_sigmoid(x))
 
 
 def binary_tanh(x: Tensor) -> Tensor:

@@ -173,6 +173,8 @@ def resolve_layers(
             raise ValueError(f"layers='all' finds no {kind} in this net; name modules instead")
         return list(sites)
     if layers == "inner":
+        if len(sites) < 3:
+            raise ValueError(f"layers='inner' leaves nothing: this net has {len(sites)} {noun}; give numbers, or 'all'")
         return list(sites[1:-1])
     wanted = [layers] if isinstance(layers, int | str) else list(layers)
     modules = [name for name, _ in net.named_modules() if name]

@@ -34,8 +34,8 @@ class BinaryWeight(nn.Module):
     Args:
         weight: the latent weight that it starts from, shape (out, ...).
         estimator: a pathwise gradient rule (see `binarize_weights`).
-        mode: `deterministic`: b = sign(latent), sign(0) = +1; `stochastic`: P(b = +1) = surrogate(latent), drawn once a
-            forward pass for all examples (BinaryConnect, 1511.00363).
+        mode: `deterministic`: b = sign(latent), sign(0) = +1; `stochastic`: P(b = +1) = surrogate(latent), drawn
+            each time that the layer is called, for all examples at once (BinaryConnect, 1511.00363).
         surrogate: key of `SURROGATES`.
         scale: `none`; `xnor`: mean |latent| of each output channel (XNOR-Net, 1603.05279), through which the gradient
             passes as well; `learned`: a parameter for each output channel that starts there.
@@ -97,7 +97,7 @@ class BinaryWeight(nn.Module):
     def bits(self, latent: Tensor) -> Tensor:
         """The bits of the latent weight, -1 and +1, unscaled."""
         drawn = self.mode == "stochastic" if self.training else self.evaluation == "sample"
-        if not drawn and type(self.estimator) in _PLAIN and latent.device.type == "cpu" and _all_inside(latent):
+        if not drawn and type(self.estimator) in _PLAIN and _on_plain_cpu(latent) and _all_inside(latent):
             return PlainSign.apply(latent)  # type: ignore[no-any-return]
         call = Call(latent, latent, self.surrogate, -1.0, drawn, None, self.site)
         return self.estimator(call) if self.training else self.estimator.evaluate(call)
@@ -131,6 +131,12 @@ class PlainSign(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         return gradients[0].to(ctx.dtype)
+
+
+def _on_plain_cpu(latent: Tensor) -> bool:
+    """Whether nothing but autograd watches: torch.func and torch.compile cannot look at values to choose a way."""
+    watched = torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None  # type: ignore
+    return latent.device.type == "cpu" and not watched
 
 
 def _all_inside(latent: Tensor) -> bool:
@@ -205,7 +211,12 @@ def binarize_weights(
             )
         layer: Any = net.get_submodule(name)
         if parametrize.is_parametrized(layer, "weight"):  # placed once before: take the newer settings
+            if _unit(layer) is None:
+                held = ", ".join(type(one).__name__ for one in layer.parametrizations.weight)
+                raise ValueError(f"layer {name!r} is parametrized already ({held}): take that away first")
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+        if "weight" not in layer._parameters:
+            raise ValueError(f"layer {name!r} has no weight of its own (weight_norm?): take what makes it away first")
         with torch.no_grad():
             if init == "uniform":
                 layer.weight.uniform_(-1, 1)
@@ -262,11 +273,14 @@ def weight_groups(net: nn.Module, lr: float | None = None) -> list[dict[str, Any
     """
     units = binary_weights(net)
     groups: list[dict[str, Any]] = []
+    seen: set[int] = set()
     for name, unit in units.items():
+        if id(latent(net, name)) in seen:  # two layers share it
+            continue
+        seen.add(id(latent(net, name)))
         group = {"params": [latent(net, name)], "binary": True, "rate_scale": unit.rate_scale, "weight_decay": 0.0}
         groups.append(group | ({"lr": lr * unit.rate_scale} if lr is not None else {}))
-    own = {id(group["params"][0]) for group in groups}
-    real: dict[str, Any] = {"params": [p for p in net.parameters() if id(p) not in own]}
+    real: dict[str, Any] = {"params": [p for p in net.parameters() if id(p) not in seen]}
     return [real | ({"lr": lr} if lr is not None else {}), *groups]
 
 

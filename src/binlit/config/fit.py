@@ -17,6 +17,7 @@ FIXED_SITES = {
 }
 DRAWINGS = 20  # of each of Omniglot's characters
 EPISODES, ENCODERS = ("omniglot_fewshot", "glyphs_fewshot"), ("conv4",)
+BOP_RULES = ("st_clipped", "st_identity", "st")  # the gradient of the bit itself
 METRICS = ("val/loss", "val/acc", "train/loss", "train/acc")
 
 
@@ -28,6 +29,15 @@ def contradictions(cfg: Config) -> Iterable[str]:
     yield from _strangers(
         cfg, "weights", chosen_weights(cfg), cfg["model"].get("layers", []), words, "layers with a weight"
     )
+    for key, chosen, known in (
+        ("layer", chosen_layers(cfg), sites),
+        ("weights", chosen_weights(cfg), cfg["model"].get("layers", [])),
+    ):
+        if binary.get(key) not in (None, "none", []) and not chosen:
+            yield (
+                f"binary.{key}={binary[key]} leaves nothing binary: model '{cfg['model']['name']}' has {len(known)} to "
+                "choose from; give numbers, all, or null"
+            )
     if {"classes"} <= cfg["model"].keys() & cfg["dataset"].keys() and (
         cfg["model"]["classes"] != cfg["dataset"]["classes"]
     ):
@@ -108,6 +118,11 @@ def _unfit_weights(cfg: Config) -> Iterable[str]:
         yield f"weight.surrogate={weight['surrogate']} reaches p = 0 and p = 1; {name} needs weight.surrogate=logistic"
     if name in RELAXATIONS and weight["mode"] == "deterministic":
         yield f"weight.mode=deterministic draws no bit, and {name} is about the draw; write weight.mode=stochastic"
+    if cfg["optimizer"]["name"] == "bop" and name not in BOP_RULES:
+        yield (
+            f"estimator@weight.estimator={name} is about how far a latent weight is from 0, and with optimizer=bop "
+            f"there is none: all stand at -1 and 1; choose {' or '.join(BOP_RULES)}"
+        )
     if cfg["optimizer"]["name"] == "bop" and (weight["mode"], weight["scale"]) != ("deterministic", "none"):
         yield (
             f"optimizer=bop has no latent weights to draw from or to scale by; weight.mode={weight['mode']} and "
@@ -177,6 +192,8 @@ def _too_many(data: Config) -> Iterable[str]:
         each = data.get("drawings_each", DRAWINGS)
         kinds = {"train_shot and dataset.train_query": data["train_shot"] + data["train_query"]}
         kinds["shot and dataset.query"] = max([data["shot"], *(shot for _, shot in data["also"])]) + data["query"]
+        if any(way < 2 for way, _ in data["also"]):
+            yield f"dataset.also={data['also']} has a test with one class, where every answer is right; give 2 or more"
         for keys, count in kinds.items():
             if count > each:
                 yield f"dataset.{keys} ask for {count} drawings of a class, and there are {each}; take fewer"

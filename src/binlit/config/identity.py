@@ -87,9 +87,14 @@ def decisive(cfg: Config) -> Config:
     cfg["binary"].pop("weights", None)
     weight = cfg.pop("weight", None)
     cfg["model"].pop("layers", None)
+    draws = cfg["binary"]["eval_draws"]
     if not cfg["binary"]["layer"]:
         cfg["binary"], cfg["estimator"], cfg["anneal"] = NONE, NONE, NONE
-    return cfg | ({"weights": weights, "weight": weight} if weights else {})
+    if not weights:
+        return cfg
+    cfg |= {"weights": weights, "weight": weight}
+    # weights that are drawn at test time are averaged over as many draws as bits would be
+    return cfg | ({"eval_draws": draws} if draws > 1 and weight is not None and weight["eval"] == "sample" else {})
 
 
 def _is_plain_callback(node: dict[str, Any] | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from binlit.dataset.images import Images
 from binlit.dataset.stored import StoredImages
 
 SIDE, VALUES = 32, 3 * 32 * 32
+DAMAGES = (ValueError, LookupError, TypeError, OSError)  # what a damaged file of any kind may bring about
 
 
 class ColourImages(StoredImages):
@@ -63,7 +65,7 @@ class Cifar10(ColourImages):
 
     def _batch(self, path: Path) -> tuple[Tensor, Tensor]:
         pixels, labels = (_binary_batch if path.suffix == ".bin" else _pickled_batch)(path)
-        _check_labels(path, labels, self.classes)
+        _check_labels(path, labels, 0, self.classes - 1)
         return torch.from_numpy(pixels.reshape(-1, 3, SIDE, SIDE).copy()), torch.from_numpy(labels.astype(np.int64))
 
     def fetch(self, root: Path) -> None:
@@ -93,18 +95,20 @@ class Svhn(ColourImages):
 
     def _part(self, path: Path) -> Images:
         from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
 
         try:
             content = loadmat(path)
-            pixels, labels = content["X"], content["y"].reshape(-1) % 10
-        except (ValueError, KeyError, TypeError, OSError, NotImplementedError) as error:
+            pixels, labels = content["X"], content["y"].reshape(-1)
+        except (*DAMAGES, MatReadError, zlib.error, NotImplementedError) as error:
             raise DataError(f"{path} is damaged or no SVHN file ({error}): put a whole copy in its place") from error
         if pixels.dtype != np.uint8 or pixels.shape != (SIDE, SIDE, 3, len(labels)):
             raise DataError(
                 f"{path} holds {pixels.dtype} of {pixels.shape} and {len(labels)} labels, not images of 32 x 32 x 3: "
                 "put the original in its place"
             )
-        _check_labels(path, labels, self.classes)
+        _check_labels(path, labels, 1, self.classes)
+        labels = labels % 10  # class 10 is the digit 0
         images = np.ascontiguousarray(pixels.transpose(3, 2, 0, 1))
         return Images(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
 
@@ -115,10 +119,12 @@ class Svhn(ColourImages):
             torchvision.datasets.SVHN(str(root / self.folders[0]), part, download=True)
 
 
-def _check_labels(path: Path, labels: np.ndarray, classes: int) -> None:
-    if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
+def _check_labels(path: Path, labels: np.ndarray, first: int, last: int) -> None:
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"{path} has labels of type {labels.dtype}, not integers: put the original in its place")
+    if len(labels) == 0 or labels.min() < first or labels.max() > last:
         found = f"from {labels.min()} to {labels.max()}" if len(labels) else "none"
-        raise DataError(f"{path} has labels {found}, expected 0 to {classes - 1}: put the original in its place")
+        raise DataError(f"{path} has labels {found}, expected {first} to {last}: put the original in its place")
 
 
 def _binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -137,7 +143,7 @@ def _pickled_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
         content = _Arrays(io.BytesIO(path.read_bytes()), encoding="bytes").load()
         pixels, labels = content[b"data"], np.asarray(content[b"labels"])
         good = pixels.dtype == np.uint8 and pixels.shape == (len(labels), VALUES)
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (*DAMAGES, pickle.UnpicklingError, EOFError, AttributeError, MemoryError) as error:
         raise DataError(f"{path} is damaged or no CIFAR-10 batch ({error}): put a whole copy in its place") from error
     if not good:
         raise DataError(

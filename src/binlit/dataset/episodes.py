@@ -34,11 +34,21 @@ class Kind:
         way: classes.
         shot: labelled drawings of each class, the support set.
         query: drawings of each class to be classified.
+
+    Raises:
+        ValueError: way < 2, shot < 1 or query < 1.
     """
 
     way: int
     shot: int
     query: int
+
+    def __post_init__(self) -> None:
+        if self.way < 2 or self.shot < 1 or self.query < 1:
+            raise ValueError(
+                f"an episode of {self.way} classes (way), {self.shot} shot and {self.query} query drawings is none: "
+                "give at least 2, 1 and 1"
+            )
 
     @property
     def name(self) -> str:

@@ -25,7 +25,7 @@ class Bop(Optimizer):
         threshold: >= 0, in units of the gradient; too low and weights flip at every step, too high and none does.
 
     Raises:
-        ValueError: gamma or threshold is out of range.
+        ValueError: an argument is out of range.
 
     Source: Helwegen et al. 2019 (1906.02107), Algorithm 1.
     """
@@ -42,10 +42,15 @@ class Bop(Optimizer):
     ) -> None:
         if not 0 < gamma <= 1:
             raise ValueError(f"gamma={gamma} is outside (0, 1]")
-        if threshold < 0:
-            raise ValueError(f"threshold={threshold} is below 0")
+        betas = tuple(betas)
+        if not threshold >= 0:
+            raise ValueError(f"threshold={threshold} must be 0 or above")
+        if not (lr > 0 and eps > 0 and weight_decay >= 0):
+            raise ValueError(f"lr={lr} and eps={eps} must be above 0, weight_decay={weight_decay} must not be below")
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas={betas} must be two numbers in [0, 1)")
         defaults = {
-            "lr": lr, "gamma": gamma, "threshold": threshold, "betas": tuple(betas), "eps": eps,
+            "lr": lr, "gamma": gamma, "threshold": threshold, "betas": betas, "eps": eps,
             "weight_decay": weight_decay, "binary": False,
         }  # fmt: skip
         super().__init__(params, defaults)

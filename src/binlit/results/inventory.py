@@ -7,7 +7,7 @@ an input when its values are two and those of a bit.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -52,7 +52,8 @@ class Line:
     packed: int
 
 
-COUNTS = ("bits", "floats", "binary_macs", "mixed_macs", "float_macs", "memory", "packed")
+MACS = ("binary_macs", "mixed_macs", "float_macs")
+COUNTS = ("bits", "floats", *MACS, "memory", "packed")
 
 
 def inventory(net: nn.Module, example: Tensor) -> list[Line]:
@@ -62,7 +63,7 @@ def inventory(net: nn.Module, example: Tensor) -> list[Line]:
         net: left as it was.
         example: one input or more, shape (N, ...); noise will do.
     """
-    lines: list[Line] = []
+    lines: dict[int, Line] = {}
     weighty = set(weight_layers(net))
     holders = [m for m in net.modules() if isinstance(m, BinaryActivation) or hasattr(m, "parametrizations")]
     # parts of a binary weight or unit are counted with the layer that they belong to
@@ -71,7 +72,10 @@ def inventory(net: nn.Module, example: Tensor) -> list[Line]:
 
     def look(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if isinstance(output, Tensor) and isinstance(args[0], Tensor):
-            lines.append(_line(names[id(module)], module, args[0], output, names[id(module)] in weighty))
+            line = _line(names[id(module)], module, args[0], output, names[id(module)] in weighty)
+            if (first := lines.get(id(module))) is not None:  # called again: its parameters are there once
+                line = replace(first, **{macs: getattr(first, macs) + getattr(line, macs) for macs in MACS})
+            lines[id(module)] = line
 
     handles = [
         module.register_forward_hook(look)
@@ -80,7 +84,7 @@ def inventory(net: nn.Module, example: Tensor) -> list[Line]:
     ]
     with evaluating(net, handles):
         net(example)
-    return lines
+    return list(lines.values())
 
 
 def totals(lines: list[Line]) -> dict[str, int]:
@@ -179,9 +183,11 @@ def is_binary(x: Tensor) -> bool:
 def magnitudes(weight: Tensor) -> str:
     """`±1`, `±a` where each output channel has one magnitude, or `real`."""
     size = weight.detach().flatten(1).abs()
-    if not torch.equal(size, size[:, :1].expand_as(size)) or not size.all() or size.shape[1] == 1:
-        return "real"
-    return "±1" if bool((size == 1).all()) else "±a"
+    if bool((size == 1).all()):
+        return "±1"
+    # a single weight has one magnitude in any case
+    plain = torch.equal(size, size[:, :1].expand_as(size)) and bool(size.all()) and size.shape[1] > 1
+    return "±a" if plain else "real"
 
 
 def latent_layers(net: nn.Module) -> list[str]:
