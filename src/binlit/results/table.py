@@ -12,12 +12,14 @@ import pandas as pd
 import yaml
 
 from binlit.config import decisive
+from binlit.config.identity import ADDED_LATER
 from binlit.config.schema import OPTIONS
 from binlit.paths import PACKAGE
 from binlit.results.interval import interval
 from binlit.results.record import Record
 
 KEYS = ("layer", "mode", "estimator", "anneal")
+LEFT_OUT = {f"{group}.{key}": default for group, key, default in ADDED_LATER}  # a record may not have them
 EXTRAS = ("net", "weights", "weight", "threshold")  # in this order, others by the letter, `setting` last
 TELLING = (*KEYS, "net", "weights")  # what a published row is found by
 RowKey = tuple[tuple[str, str], ...]
@@ -150,7 +152,8 @@ def variants_of(records: Sequence[Record]) -> dict[str, dict[str, str]]:
         )
         if differing:
             for record, one in zip(same_row, flat, strict=True):
-                named[record["fingerprint"]] = {"setting": ", ".join(f"{name}={one.get(name)}" for name in differing)}
+                values = (f"{name}={one.get(name, LEFT_OUT.get(name))}" for name in differing)
+                named[record["fingerprint"]] = {"setting": ", ".join(values)}
     return named
 
 
