@@ -87,7 +87,7 @@ def decisive(cfg: Config) -> Config:
     cfg["binary"].pop("weights", None)
     weight = cfg.pop("weight", None)
     cfg["model"].pop("layers", None)
-    draws = cfg["binary"]["eval_draws"]
+    draws = cfg["binary"].get("eval_draws", 1)
     if not cfg["binary"]["layer"]:
         cfg["binary"], cfg["estimator"], cfg["anneal"] = NONE, NONE, NONE
     if not weights:
