@@ -14,7 +14,16 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from binlit.config import Config, ConfigError, check, check_choices, nearest, run_folder, scale_of_bits
+from binlit.config import (
+    Config,
+    ConfigError,
+    binary_embedding,
+    check,
+    check_choices,
+    nearest,
+    run_folder,
+    scale_of_bits,
+)
 from binlit.paths import config_dir
 
 USAGE_ERROR = 2
@@ -41,6 +50,10 @@ OmegaConf.register_new_resolver(
 # `${given:${binary.weights},0.0,0.5}` is the first where there is a choice, however it is written, else the second.
 OmegaConf.register_new_resolver(
     "given", lambda choice, yes, no: no if choice in (None, "none") or choice == [] else yes, replace=True
+)
+# `${binary_embedding:0.003,0.001}` is the first where the net's last site is binary, else the second.
+OmegaConf.register_new_resolver(
+    "binary_embedding", lambda yes, no, *, _root_: yes if binary_embedding(_root_) else no, replace=True
 )
 # `${scale_of_bits:0.25}` is task.scale where embeddings are bits: 0.25 for each in which two of them differ.
 OmegaConf.register_new_resolver("scale_of_bits", lambda each, *, _root_: scale_of_bits(_root_, each), replace=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -385,3 +386,13 @@ def test_a_study_is_checked_before_anything_starts(cli, overrides, parts):
     for part in parts:
         assert part in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_experiments_still_ask_for_the_runs_that_were_published():
+    """A change of a shared recipe must not move what another experiment's committed records are records of."""
+    records = Path(__file__).parents[2] / "docs" / "results" / "omniglot_fewshot_published" / "records.jsonl"
+    have = {json.loads(line)["fingerprint"] for line in records.read_text(encoding="utf-8").splitlines()}
+    rows = ["binary.mode=deterministic", "estimator=st"]
+    for layer in ("null", "1", "2", "3", "4"):
+        cfg = composed("+experiment=omniglot_fewshot_published", *rows, f"binary.layer={layer}")
+        assert fingerprint(cfg) in have, layer

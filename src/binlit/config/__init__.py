@@ -5,6 +5,7 @@ from binlit.config.identity import decisive, fingerprint, row_of, run_folder
 from binlit.config.read import (
     Config,
     ConfigError,
+    binary_embedding,
     channels,
     chosen_layers,
     chosen_weights,
@@ -14,6 +15,6 @@ from binlit.config.read import (
 )
 
 __all__ = [
-    "Config", "ConfigError", "channels", "check", "check_choices", "chosen_layers", "chosen_weights", "decisive",
-    "fingerprint", "image_size", "nearest", "row_of", "run_folder", "scale_of_bits",
+    "Config", "ConfigError", "binary_embedding", "channels", "check", "check_choices", "chosen_layers",
+    "chosen_weights", "decisive", "fingerprint", "image_size", "nearest", "row_of", "run_folder", "scale_of_bits",
 ]  # fmt: skip

@@ -24,15 +24,19 @@ def chosen_layers(cfg: Config) -> list[str]:
     return _chosen(cfg["binary"]["layer"], cfg["model"]["sites"])
 
 
+def binary_embedding(cfg: Any) -> bool:
+    """Whether the net's last site is binary, however that is written. `cfg` need not have been checked."""
+    layer, sites = cfg["binary"]["layer"], list(cfg["model"]["sites"])
+    layer = list(layer) if isinstance(layer, Sequence) and not isinstance(layer, str) else layer
+    return str(len(sites)) in _chosen(layer, sites)
+
+
 def scale_of_bits(cfg: Any, each: float) -> float | None:
     """The scale of squared distances at which two embeddings are `each` apart for a bit in which they differ.
 
-    None where the net's last site is not binary, however that is written, or the distance is another. `cfg` need not
-    have been checked.
+    None where embeddings are not binary, or the distance is another. `cfg` need not have been checked.
     """
-    layer, sites = cfg["binary"]["layer"], list(cfg["model"]["sites"])
-    layer = list(layer) if isinstance(layer, Sequence) and not isinstance(layer, str) else layer
-    if str(len(sites)) not in _chosen(layer, sites) or cfg["task"]["distance"] != "squared_l2":
+    if not binary_embedding(cfg) or cfg["task"]["distance"] != "squared_l2":
         return None
     return each / 4 if cfg["binary"]["levels"] == "pm1" else each  # -1 and 1 are 4 apart when squared, 0 and 1 are 1
 
