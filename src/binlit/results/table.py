@@ -150,11 +150,26 @@ def variants_of(records: Sequence[Record]) -> dict[str, dict[str, str]]:
             for name in {name for one in flat for name in one}
             if name.rpartition(".")[2] != "seed" and len({str(one.get(name)) for one in flat}) > 1
         )
+        differing = [name for name in differing if name not in _following_length(flat)]
         if differing:
             for record, one in zip(same_row, flat, strict=True):
                 values = (f"{name}={one.get(name, LEFT_OUT.get(name))}" for name in differing)
                 named[record["fingerprint"]] = {"setting": ", ".join(values)}
     return named
+
+
+def _following_length(flat: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Settings of a schedule that differ because the number of epochs does, and say nothing beside it."""
+    lengths = [one.get("trainer.max_epochs") or 0 for one in flat]
+    following = set()
+    if all(one.get("scheduler.T_max") == length for one, length in zip(flat, lengths, strict=True)):
+        following.add("scheduler.T_max")
+    if (
+        len({f"{(one.get('scheduler.gamma') or 1) ** length:.6g}" for one, length in zip(flat, lengths, strict=True)})
+        == 1
+    ):
+        following.add("scheduler.gamma")
+    return following
 
 
 def _leaves(node: Any, path: str = "") -> Iterable[tuple[str, Any]]:
