@@ -14,7 +14,7 @@ from binlit.results.interval import interval
 from binlit.results.record import read_records, set_aside, write_record
 from binlit.results.show import cells, to_markdown
 from binlit.results.sites import sites_markdown
-from binlit.results.table import build_table, published_rows
+from binlit.results.table import build_table, published_rows, variants_of
 
 NONE = {"layer": "none", "mode": "none", "estimator": "none", "anneal": "none"}
 ST1 = {"layer": "1", "mode": "stochastic", "estimator": "st", "anneal": "none"}
@@ -164,3 +164,18 @@ def test_sites_average_seeds_and_not_recipes():
         ["optimizer.lr=0.1", "2", "50.0"], ["optimizer.lr=1.0", "1", "50.0"],  # without a gradient
         ["optimizer.lr=0.1", "2", "3.0"], ["optimizer.lr=1.0", "1", "0.023"],  # weights flipped: two digits
     ]  # fmt: skip
+
+
+def test_what_follows_from_the_length_is_not_named():
+    def run(epochs: int, **schedule: float) -> dict:
+        return record(ST1, 0, 0.9, trainer={"max_epochs": epochs}, scheduler=schedule)
+
+    def settings(*runs: dict) -> list[str]:
+        return [one["setting"] for one in variants_of(runs).values()]
+
+    assert settings(run(10, T_max=10), run(20, T_max=20)) == ["trainer.max_epochs=10", "trainer.max_epochs=20"]
+    apart = settings(run(10, T_max=5), run(20, T_max=7))
+    assert apart == ["scheduler.T_max=5, trainer.max_epochs=10", "scheduler.T_max=7, trainer.max_epochs=20"]
+    assert settings(run(2, gamma=0.1), run(1, gamma=0.01)) == ["trainer.max_epochs=2", "trainer.max_epochs=1"]
+    apart = settings(run(2, gamma=0.1), run(1, gamma=0.5))
+    assert apart == ["scheduler.gamma=0.1, trainer.max_epochs=2", "scheduler.gamma=0.5, trainer.max_epochs=1"]

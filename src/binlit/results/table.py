@@ -164,10 +164,8 @@ def _following_length(flat: Sequence[Mapping[str, Any]]) -> set[str]:
     following = set()
     if all(one.get("scheduler.T_max") == length for one, length in zip(flat, lengths, strict=True)):
         following.add("scheduler.T_max")
-    if (
-        len({f"{(one.get('scheduler.gamma') or 1) ** length:.6g}" for one, length in zip(flat, lengths, strict=True)})
-        == 1
-    ):
+    falls = {f"{(one.get('scheduler.gamma') or 1) ** length:.6g}" for one, length in zip(flat, lengths, strict=True)}
+    if len(falls) == 1:
         following.add("scheduler.gamma")
     return following
 
