@@ -31,6 +31,7 @@ from binlit.packed.bits import pack
 from binlit.packed.geometry import patches
 from binlit.packed.native import NativeKernel
 from binlit.packing import convert
+from binlit.report import around_table
 from binlit.results.markdown import markdown_table
 from binlit.results.record import hardware
 
@@ -50,11 +51,11 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if args.page:
-        before, mark, rest = args.page.read_text(encoding="utf-8").partition("<!-- table: bench_packed -->\n")
-        _, end, after = rest.partition("<!-- end of table -->")
-        if not (mark and end):
-            raise SystemExit(f"{args.page} has no lines <!-- table: bench_packed --> and <!-- end of table -->")
-        args.page.write_text(f"{before}{mark}\n{markdown(content)}\n{end}{after}", encoding="utf-8")
+        try:
+            before, after = around_table(args.page, "bench_packed")
+        except ValueError as error:
+            raise SystemExit(str(error)) from error
+        args.page.write_text(f"{before}\n\n{markdown(content)}\n{after}", encoding="utf-8")
 
 
 def measured(rounds: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from binlit.config import (
     check,
     check_choices,
     nearest,
+    no_choice,
     run_folder,
     scale_of_bits,
 )
@@ -48,9 +49,7 @@ OmegaConf.register_new_resolver(
     "by", lambda key, table, default: table.get(key, default) if isinstance(key, str | int) else default, replace=True
 )
 # `${given:${binary.weights},0.0,0.5}` is the first where there is a choice, however it is written, else the second.
-OmegaConf.register_new_resolver(
-    "given", lambda choice, yes, no: no if choice in (None, "none") or choice == [] else yes, replace=True
-)
+OmegaConf.register_new_resolver("given", lambda choice, yes, no: no if no_choice(choice) else yes, replace=True)
 # `${binary_embedding:0.003,0.001}` is the first where the net's last site is binary, else the second.
 OmegaConf.register_new_resolver(
     "binary_embedding", lambda yes, no, *, _root_: yes if binary_embedding(_root_) else no, replace=True

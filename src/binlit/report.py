@@ -149,14 +149,23 @@ def insert_table(page: Path, out: Path) -> None:
     Raises:
         ValueError: the page has no such marks.
     """
-    start, end = f"<!-- table: {out.name} -->", "<!-- end of table -->"
-    text = page.read_text(encoding="utf-8")
-    before, found, rest = text.partition(start)
+    before, after = around_table(page, out.name)
+    rows = [line for line in (out / "table.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    write_whole(page, f"{before}\n\n" + "\n".join(rows) + f"\n\n{after}")
+
+
+def around_table(page: Path, name: str) -> tuple[str, str]:
+    """The page up to its mark `<!-- table: name -->`, and from `<!-- end of table -->` on, both marks included.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    start, end = f"<!-- table: {name} -->", "<!-- end of table -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(start)
     _, closed, after = rest.partition(end)
     if not (found and closed):
         raise ValueError(f"{page} has no place for the table: add the lines {start} and {end}")
-    rows = [line for line in (out / "table.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    write_whole(page, f"{before}{start}\n\n" + "\n".join(rows) + f"\n\n{end}{after}")
+    return before + start, end + after
 
 
 if __name__ == "__main__":

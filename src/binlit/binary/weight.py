@@ -18,7 +18,7 @@ from binlit.binary.place import make_estimator, resolve_layers
 from binlit.binary.surrogate import SURROGATES
 from binlit.binary.unit import refuse_unknown
 from binlit.estimator import ClippedStraightThrough, Estimator, IdentityStraightThrough
-from binlit.estimator.base import Call
+from binlit.estimator.base import Call, within_torch_func
 
 Net = TypeVar("Net", bound=nn.Module)
 KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -135,8 +135,7 @@ class PlainSign(torch.autograd.Function):
 
 def _on_plain_cpu(latent: Tensor) -> bool:
     """Whether nothing but autograd watches: torch.func and torch.compile cannot look at values to choose a way."""
-    watched = torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None  # type: ignore
-    return latent.device.type == "cpu" and not watched
+    return latent.device.type == "cpu" and not torch.compiler.is_compiling() and not within_torch_func()
 
 
 def _all_inside(latent: Tensor) -> bool:
@@ -275,10 +274,11 @@ def weight_groups(net: nn.Module, lr: float | None = None) -> list[dict[str, Any
     groups: list[dict[str, Any]] = []
     seen: set[int] = set()
     for name, unit in units.items():
-        if id(latent(net, name)) in seen:  # two layers share it
+        weight = latent(net, name)
+        if id(weight) in seen:  # two layers share it
             continue
-        seen.add(id(latent(net, name)))
-        group = {"params": [latent(net, name)], "binary": True, "rate_scale": unit.rate_scale, "weight_decay": 0.0}
+        seen.add(id(weight))
+        group = {"params": [weight], "binary": True, "rate_scale": unit.rate_scale, "weight_decay": 0.0}
         groups.append(group | ({"lr": lr * unit.rate_scale} if lr is not None else {}))
     real: dict[str, Any] = {"params": [p for p in net.parameters() if id(p) not in seen]}
     return [real | ({"lr": lr} if lr is not None else {}), *groups]

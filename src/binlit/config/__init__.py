@@ -11,10 +11,12 @@ from binlit.config.read import (
     chosen_weights,
     image_size,
     nearest,
+    no_choice,
     scale_of_bits,
 )
 
 __all__ = [
     "Config", "ConfigError", "binary_embedding", "channels", "check", "check_choices", "chosen_layers",
-    "chosen_weights", "decisive", "fingerprint", "image_size", "nearest", "row_of", "run_folder", "scale_of_bits",
+    "chosen_weights", "decisive", "fingerprint", "image_size", "nearest", "no_choice", "row_of", "run_folder",
+    "scale_of_bits",
 ]  # fmt: skip

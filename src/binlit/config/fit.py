@@ -7,7 +7,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from binlit.config.estimator_options import RELAXATIONS, SCORE_FUNCTIONS
-from binlit.config.read import Config, channels, chosen_layers, chosen_weights, image_size, is_number, nearest
+from binlit.config.read import (
+    Config,
+    channels,
+    chosen_layers,
+    chosen_weights,
+    image_size,
+    is_number,
+    nearest,
+    no_choice,
+)
 from binlit.config.schema import OPTIONS
 
 NAMED_CLASSES = {"omniglot": {"background": 964, "all": 1623}}
@@ -29,15 +38,6 @@ def contradictions(cfg: Config) -> Iterable[str]:
     yield from _strangers(
         cfg, "weights", chosen_weights(cfg), cfg["model"].get("layers", []), words, "layers with a weight"
     )
-    for key, chosen, known in (
-        ("layer", chosen_layers(cfg), sites),
-        ("weights", chosen_weights(cfg), cfg["model"].get("layers", [])),
-    ):
-        if binary.get(key) not in (None, "none", []) and not chosen:
-            yield (
-                f"binary.{key}={binary[key]} leaves nothing binary: model '{cfg['model']['name']}' has {len(known)} to "
-                "choose from; give numbers, all, or null"
-            )
     if {"classes"} <= cfg["model"].keys() & cfg["dataset"].keys() and (
         cfg["model"]["classes"] != cfg["dataset"]["classes"]
     ):
@@ -82,7 +82,13 @@ def contradictions(cfg: Config) -> Iterable[str]:
 def _strangers(
     cfg: Config, key: str, chosen: list[str], sites: list[str], words: list[str], noun: str
 ) -> Iterable[str]:
-    """Layers that the net does not have."""
+    """Layers that the net does not have, and a choice that comes to none of those it has."""
+    asked = cfg["binary"].get(key)
+    if not chosen and not no_choice(asked):
+        yield (
+            f"binary.{key}={asked} leaves nothing binary: model '{cfg['model']['name']}' has {len(sites)} to choose "
+            "from; give numbers, all, or null"
+        )
     allowed = f"1 to {len(sites)}" if len(sites) > 1 else "1"
     for layer in chosen:
         if (is_number(layer) and 1 <= int(layer) <= len(sites)) or (layer == "output" and "output" in words):

@@ -46,9 +46,14 @@ def chosen_weights(cfg: Config) -> list[str]:
     return _chosen(cfg["binary"].get("weights"), cfg["model"].get("layers", []))
 
 
+def no_choice(layer: Any) -> bool:
+    """Whether binary.layer or binary.weights says that nothing is to be binary."""
+    return layer is None or layer == "none" or layer == []
+
+
 def _chosen(layer: int | str | list[int | str] | None, sites: list[str]) -> list[str]:
     count = len(sites)
-    if layer is None or layer in ("none", []):
+    if no_choice(layer):
         return []
     entries = layer if isinstance(layer, list) else [layer]
     if "all" in entries:

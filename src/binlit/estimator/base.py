@@ -28,6 +28,11 @@ def levels_low(levels: str) -> float:
     return lows[levels]
 
 
+def within_torch_func() -> bool:
+    """Whether a transformation of torch.func (vmap, grad) is at work: no looking at values, no inner backward pass."""
+    return torch._C._functorch.peek_interpreter_stack() is not None  # type: ignore[attr-defined]
+
+
 def at_least_float32(x: Tensor) -> Tensor:
     """x, widened where it has less than float32: a uniform number of 8 bits would draw p to the nearest 1/256."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from binlit.estimator.base import Call, Estimator, above_zero, add_gradient, at_least_float32
+from binlit.estimator.base import Call, Estimator, above_zero, add_gradient, at_least_float32, within_torch_func
 from binlit.estimator.learned import Heads
 from binlit.estimator.relaxed import logistic
 from binlit.estimator.score_function import draw, log_prob, open_step, weighed
@@ -28,7 +28,7 @@ class ControlVariate(Estimator):
     score_function = needs_logit = True
 
     def forward(self, call: Call) -> Tensor:
-        if torch._C._functorch.peek_interpreter_stack() is not None:  # type: ignore[attr-defined]
+        if within_torch_func():
             raise StepError(
                 f"site '{call.site}': '{type(self).__name__}' differentiates its control variate within the step, "
                 "which torch.func (vmap, grad) does not see; use a plain backward pass, or another score function "
