@@ -61,6 +61,28 @@ def test_no_argument_trains_on_digits_and_evaluate_tests_again(cli, tmp_path):
     assert [json.loads(line)["eval"] for line in lines] == ["auto", "mean"]
 
 
+def test_evaluate_tests_all_runs_of_a_folder_that_draw_and_none_twice(cli, tmp_path):
+    base = ["trainer.max_epochs=1", "model=mlp", "name=t", "trainer.limit_train_batches=2"]
+    done = cli("train", "-m", *base, "binary.layer=null,1", "binary.mode=deterministic,stochastic")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "outputs/t"
+    asked = [f"checkpoint={folder}", "binary.eval=mean", "binary.eval_draws=3"]
+    first = cli("evaluate", *asked)
+    assert "3 runs, 1 of them tested in another way" in first.stdout, first.stderr
+    (lines,) = folder.glob("*/evaluations.jsonl")
+    assert lines.parent.name.startswith("layer-1_stochastic")
+    assert cli("evaluate", *asked).stdout == first.stdout
+    assert len(lines.read_text().splitlines()) == 1
+    nothing = cli("evaluate", f"checkpoint={folder}")
+    assert "add binary.eval=threshold" in nothing.stderr
+    weights = cli("evaluate", f"checkpoint={folder}", "weight.eval=latent")
+    assert weights.returncode == 2
+    assert "none of its 3 runs has binary weights" in weights.stderr
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no finished run under" in cli("evaluate", f"checkpoint={empty}", "binary.eval=mean").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [

@@ -1,8 +1,11 @@
-"""Tests a trained net again, with another way to make the bit at test time.
+"""Tests trained nets again, with another way to make the bit at test time.
 
 python -m binlit.evaluate checkpoint=outputs/mnist/RUN/checkpoints/best.ckpt binary.eval=threshold
 python -m binlit.evaluate checkpoint=... binary.eval=mean binary.eval_draws=20
 python -m binlit.evaluate checkpoint=... weight.eval=latent                              with the real weights
+python -m binlit.evaluate checkpoint=outputs/mnist_table binary.eval=mean binary.eval_draws=20      all runs of a table
+
+Results are printed and appended to evaluations.jsonl beside the run's record, where binlit.report finds them.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import Config, ConfigError, check, chosen_weights, nearest
+from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, nearest
+from binlit.paths import BEST, EVALUATIONS
 
 SETTINGS = ("checkpoint", "binary", "weight", "data_dir", "seed", "threads")
 
@@ -24,35 +28,76 @@ def main() -> None:
 
 
 def job(cfg: DictConfig) -> float:
-    """One test; prints the result, appends it to evaluations.jsonl beside the run's record, returns the accuracy."""
+    """Tests the checkpoint, or all runs of a folder; returns the accuracy, the mean of several."""
     from binlit.dataset.errors import DataError
-    from binlit.results.checkpoint import read_checkpoint
 
     try:
         asked = _checked(cfg)
-        path = Path(asked["checkpoint"])
-        saved = read_checkpoint(path)
-        config = with_evaluation(saved["config"], asked)
-        metrics = evaluate(config, saved["state_dict"])
+        source = Path(asked["checkpoint"])
+        return _test_folder(source, asked) if source.is_dir() else _test(source, asked)
     except (ConfigError, DataError) as error:
         complain(error)
         raise SystemExit(USAGE_ERROR) from None
+
+
+def _test(path: Path, asked: Config, again: bool = True) -> float:
+    """One test, printed and appended to evaluations.jsonl beside the run's record; gives the accuracy.
+
+    With again=False a run that was tested so before is not tested again.
+    """
+    from binlit.results.checkpoint import read_checkpoint
+    from binlit.results.record import read_evaluations
+
+    saved = read_checkpoint(path)
+    config = with_evaluation(saved["config"], asked)
     binary = config["binary"]
+    line = {"checkpoint": path.name, "eval": binary["eval"], "eval_draws": binary["eval_draws"], "seed": config["seed"]}
     way = binary["eval"] + (f" over {binary['eval_draws']} draws" if binary["eval"] == "mean" else "")
-    weights = {"weight.eval": config["weight"]["eval"]} if chosen_weights(config) else {}
-    way += "".join(f", {key}={value}" for key, value in weights.items())
+    if chosen_weights(config):
+        line["weight.eval"] = config["weight"]["eval"]
+        way += f", weight.eval={line['weight.eval']}"
+    run = path.parents[1] if path.parent.name == "checkpoints" else None
+    known = (
+        [old["metrics"] for old in read_evaluations(run) if old == line | {"metrics": old["metrics"]}] if run else []
+    )
+    metrics = evaluate(config, saved["state_dict"]) if again or not known else known[0]
     result = f"test accuracy {100 * metrics['test/acc']:.2f} %, loss {metrics['test/loss']:.4f}"
-    print(f"{path}, {way}, seed {config['seed']}: {result}")
-    if path.parent.name == "checkpoints":
-        line = {
-            "checkpoint": path.name,
-            "eval": binary["eval"],
-            "eval_draws": binary["eval_draws"],
-            "seed": config["seed"],
-        } | weights
-        with (path.parents[1] / "evaluations.jsonl").open("a", encoding="utf-8") as out:
+    print(f"{path}, {way}, seed {config['seed']}: {result}", flush=True)
+    if run and metrics not in known:
+        with (run / EVALUATIONS).open("a", encoding="utf-8") as out:
             out.write(json.dumps(line | {"metrics": metrics}) + "\n")
     return metrics["test/acc"]
+
+
+def _test_folder(source: Path, asked: Config) -> float:
+    """Tests every finished run under a folder on which the question has a bearing; gives the mean accuracy.
+
+    Raises:
+        ConfigError: nothing was asked for, there is no finished run, or none on which it has a bearing.
+    """
+    from binlit.results.record import read_runs
+
+    bits, weights = asked["binary"]["eval"], asked["weight"]["eval"]
+    if bits is None and weights is None:
+        raise ConfigError(
+            f"nothing to test anew in {source}: add binary.eval=threshold, or binary.eval=mean binary.eval_draws=20"
+        )
+    runs = [(folder, record) for folder, record in read_runs(source) if record["status"] == "ok"]
+    if not runs:
+        raise ConfigError(f"there is no finished run under {source}: train one into it first")
+    concerned = [
+        folder
+        for folder, record in runs
+        if (weights is not None and chosen_weights(record["config"]))
+        or (bits is not None and chosen_layers(record["config"]) and record["row"]["mode"] == "stochastic")
+    ]
+    if not concerned:
+        raise ConfigError(
+            f"nothing to test anew in {source}: none of its {len(runs)} runs "
+            + ("has binary weights" if bits is None else "draws bits at a layer")
+        )
+    print(f"{len(runs)} runs, {len(concerned)} of them tested in another way", flush=True)
+    return sum(_test(folder / "checkpoints" / BEST, asked, again=False) for folder in concerned) / len(concerned)
 
 
 def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, float]:
@@ -95,7 +140,10 @@ def _checked(cfg: DictConfig) -> Config:
         ConfigError: checkpoint is missing, or a setting does not exist.
     """
     if OmegaConf.is_missing(cfg, "checkpoint"):
-        raise ConfigError("checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt")
+        raise ConfigError(
+            "checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt, or checkpoint=outputs/NAME"
+            " for all runs of a table"
+        )
     asked: Any = OmegaConf.to_container(cfg, resolve=True)
     for key in asked:
         if key not in SETTINGS:

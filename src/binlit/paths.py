@@ -9,6 +9,8 @@ PACKAGE = Path(__file__).parent
 RECORD = "result.json"
 MANIFEST = "sweep.json"
 RECORDS = "records.jsonl"
+EVALUATIONS = "evaluations.jsonl"
+BEST = "best.ckpt"
 
 
 def config_dir() -> Path:

@@ -3,6 +3,9 @@
 python -m binlit.report outputs/mnist_table
 python -m binlit.report outputs/mnist_table --out docs/results/mnist_table
 python -m binlit.report outputs/gradients --out docs/results/gradients      a study of gradients
+
+Where runs have something to say beyond the table, a page of it is written as well: episodes.md (few-shot),
+evaluations.md (nets that binlit.evaluate tested again).
 """
 
 from __future__ import annotations
@@ -63,6 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
         write_passes(records, out)
     if any(record.get("episodes") for record in records):
         write_episodes(records, out, args.title or title_of(records))
+    if any(record.get("evaluations") for record in records):
+        write_evaluations(records, out, args.title or title_of(records))
     if args.into:
         try:
             insert_table(args.into, out)
@@ -141,6 +146,14 @@ def write_episodes(records: list[Record], out: Path, title: str) -> None:
 
     write_whole(out / EPISODES, episodes_markdown(episode_table(records), title))
     print(f"written: {out / EPISODES}")
+
+
+def write_evaluations(records: list[Record], out: Path, title: str) -> None:
+    """Writes evaluations.md: what `binlit.evaluate` found for nets that it tested in other ways."""
+    from binlit.results.evaluations import EVALUATIONS_PAGE, evaluation_table, evaluations_markdown
+
+    write_whole(out / EVALUATIONS_PAGE, evaluations_markdown(evaluation_table(records), title))
+    print(f"written: {out / EVALUATIONS_PAGE}")
 
 
 def insert_table(page: Path, out: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from binlit.results.interval import interval
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
-from binlit.results.table import KEYS, build_table, full_rows, row_key
+from binlit.results.table import KEYS, RowKey, base_of, build_table, full_rows, row_key
 
 EPISODES = "episodes.md"
 DECIDES = (
@@ -40,7 +40,7 @@ def episode_table(records: Sequence[Record]) -> pd.DataFrame:
     lines = []
     kinds = sorted({name for record in done for name in record["episodes"]}, key=_size)
     for kind in kinds:
-        rows: dict[tuple[tuple[str, str], ...], dict[int, Record]] = {}
+        rows: dict[RowKey, dict[int, Record]] = {}
         for record in done:
             if kind in record["episodes"]:
                 rows.setdefault(row_key(named[record["fingerprint"]]), {})[record["seed"]] = record
@@ -61,12 +61,10 @@ def episode_table(records: Sequence[Record]) -> pd.DataFrame:
     return table.fillna(dict.fromkeys(_extras(table), ""))
 
 
-def _base(row: dict[str, str], rows: Mapping[tuple[tuple[str, str], ...], dict[int, Record]]) -> dict[int, Record]:
-    """The runs with no binary layer that a row is compared with: of its own setting, or the only ones there are."""
-    if row["layer"] == "none":
-        return {}
-    bases = {dict(other).get("setting", ""): runs for other, runs in rows.items() if dict(other)["layer"] == "none"}
-    return bases.get(row.get("setting", ""), next(iter(bases.values())) if len(bases) == 1 else {})
+def _base(row: dict[str, str], rows: Mapping[RowKey, dict[int, Record]]) -> dict[int, Record]:
+    """The runs with no binary layer that a row is compared with; none for those themselves."""
+    base = base_of(row, map(dict, rows)) if row["layer"] != "none" else None
+    return rows[row_key(base)] if base else {}
 
 
 def _differences(runs: Mapping[int, Record], base: Mapping[int, Record], kind: str) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import pandas as pd
 from binlit.results.interval import interval
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
-from binlit.results.table import row_key
+from binlit.results.table import RowKey, row_key
 
 PAIRED = "paired.md"
 
@@ -31,7 +31,7 @@ def paired_table(records: Sequence[Record], key: str, base: str) -> pd.DataFrame
     Raises:
         ValueError: no row has `base` under `key`.
     """
-    runs: dict[tuple[tuple[str, str], ...], dict[int, Record]] = {}
+    runs: dict[RowKey, dict[int, Record]] = {}
     for record in records:
         if record["status"] == "ok" and record["row"]["layer"] != "none":
             runs.setdefault(row_key(record["row"]), {})[record["seed"]] = record

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from binlit.config import Config, fingerprint, row_of
-from binlit.paths import MANIFEST, RECORD, RECORDS, repository
+from binlit.paths import BEST, EVALUATIONS, MANIFEST, RECORD, RECORDS, repository
 
 Record = dict[str, Any]
 LIBRARIES = ("binlit", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy")
@@ -86,17 +86,39 @@ def set_aside(folder: Path) -> None:
 def read_records(source: Path) -> list[Record]:
     """All records under a folder (result.json files, or records.jsonl), or of one .jsonl file; none kept aside.
 
+    Those of runs that `binlit.evaluate` tested again have `evaluations`.
+
     Raises:
         FileNotFoundError: there is no record; the message says where it looked.
     """
     if source.is_file():
-        return [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
-    paths = sorted(path for path in source.glob(f"**/{RECORD}") if "superseded" not in path.parts)
-    if paths:
-        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        return _lines(source)
+    records = []
+    for folder, record in read_runs(source):
+        again = [line for line in read_evaluations(folder) if line["checkpoint"] == BEST]
+        records.append(record | ({"evaluations": again} if again else {}))
+    if records:
+        return records
     if (source / RECORDS).is_file():
         return read_records(source / RECORDS)
     raise FileNotFoundError(f"no {RECORD} under {source} and no {RECORDS} in it: run something into it first")
+
+
+def read_runs(source: Path) -> list[tuple[Path, Record]]:
+    """The folder and the record of each run under a folder, but for runs kept aside."""
+    paths = sorted(path for path in source.glob(f"**/{RECORD}") if "superseded" not in path.parts)
+    return [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+
+
+def read_evaluations(folder: Path) -> list[Record]:
+    """What `binlit.evaluate` found for the run in `folder`; where it tested twice in one way, the later test."""
+    path = folder / EVALUATIONS
+    tests = _lines(path) if path.is_file() else []
+    return list({json.dumps(test | {"metrics": None}, sort_keys=True): test for test in tests}.values())
+
+
+def _lines(path: Path) -> list[Record]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def read_manifest(source: Path) -> list[Record]:

@@ -9,7 +9,7 @@ import numpy as np
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
 from binlit.results.summary import site_figures
-from binlit.results.table import KEYS, full_rows, row_key
+from binlit.results.table import KEYS, RowKey, full_rows, row_key
 
 SITES = "sites.md"
 SHARES = (
@@ -24,7 +24,7 @@ def sites_markdown(records: Sequence[Record]) -> str:
     lines: list[str] = []
     named_rows = full_rows(records)
     for kind, figure, heading in SHARES:
-        rows: dict[tuple[tuple[str, str], ...], list[dict[str, float]]] = {}
+        rows: dict[RowKey, list[dict[str, float]]] = {}
         for record in records:
             figures = site_figures((record.get("curve") or [{}])[-1], kind)
             if record["status"] == "ok" and figures:

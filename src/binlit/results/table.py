@@ -65,18 +65,24 @@ def build_table(
         "n", "acc", "acc_ci95", "acc_cost", "acc_published", "acc_difference", "loss", "loss_ci95", "loss_published",
         "failed", "missing",
     ]  # fmt: skip
-    return _sorted(pd.DataFrame(lines, columns=[*KEYS, *extras, *figures]).fillna(dict.fromkeys(extras, "")))
+    return in_order(pd.DataFrame(lines, columns=[*KEYS, *extras, *figures]).fillna(dict.fromkeys(extras, "")))
 
 
 def _add_costs(lines: list[dict[str, Any]]) -> None:
-    def kin(line: dict[str, Any]) -> tuple[Any, Any]:
-        return line.get("net", ""), line.get("setting", "")
-
-    bases = {kin(line): line["acc"] for line in lines if line["layer"] == "none" and "weights" not in line}
     for line in lines:
-        same_net = [acc for (net, _), acc in bases.items() if net == kin(line)[0]]
-        base = bases.get(kin(line), same_net[0] if len(same_net) == 1 else np.nan)
-        line["acc_cost"] = base - line["acc"]
+        base = base_of(line, lines)
+        line["acc_cost"] = base["acc"] - line["acc"] if base else np.nan
+
+
+def base_of(row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The row with nothing binary that a row is compared with: of its own net and setting, or the net's only one."""
+    plain = [
+        other
+        for other in rows
+        if other["layer"] == "none" and "weights" not in other and other.get("net", "") == row.get("net", "")
+    ]
+    found = [other for other in plain if other.get("setting", "") == row.get("setting", "")] or plain
+    return found[0] if len(found) == 1 else None
 
 
 def published_rows(experiment: str) -> dict[RowKey, dict[str, float]]:
@@ -190,7 +196,7 @@ def _line(group: Group, published: Mapping[str, float] | None) -> dict[str, Any]
     return line
 
 
-def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """By net where there are several, then none first, then by estimator in the order in which they are usually named,
     mode, anneal, layer (all last), threshold."""
     estimators = ["none", *OPTIONS["estimator"]]
