@@ -8,6 +8,7 @@ import re
 import pytest
 
 from binlit.paths import config_dir
+from binlit.results.record import read_records
 from tiny_files import cifar, svhn
 
 EXPERIMENTS = sorted(path.stem for path in (config_dir() / "experiment").glob("*.yaml"))
@@ -81,6 +82,24 @@ def test_evaluate_tests_all_runs_of_a_folder_that_draw_and_none_twice(cli, tmp_p
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "no finished run under" in cli("evaluate", f"checkpoint={empty}", "binary.eval=mean").stderr
+
+
+def test_evaluate_draws_other_episodes(cli, tmp_path):
+    done = cli("train", "+experiment=glyphs_fewshot", "dataset.characters=20", "dataset.evaluation=8", "dataset.way=3",
+               "dataset.train_way=5", "dataset.episodes=2", "dataset.val_episodes=2", "trainer.max_epochs=1",
+               "dataset.test_episodes=4", "dataset.also=[]")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (checkpoint,) = tmp_path.glob("outputs/*/*/checkpoints/best.ckpt")
+    other = cli("evaluate", f"checkpoint={checkpoint}", "dataset.way=6", "dataset.shot=2", "dataset.query=5")
+    assert other.returncode == 0, other.stderr
+    (line,) = (checkpoint.parents[1] / "evaluations.jsonl").read_text().splitlines()
+    assert json.loads(line)["episodes"] == {"way": 6, "shot": 2, "query": 5, "test_episodes": 4}
+    assert json.loads(line)["metrics"]["test/n"] == 6 * 5 * 4
+    assert "test/acc_6w2s" in json.loads(line)["metrics"]
+    assert "evaluations" not in read_records(tmp_path / "outputs")[0]  # of another test than the table's
+    refused = cli("evaluate", f"checkpoint={checkpoint}", "dataset.way=60")
+    assert refused.returncode == 2
+    assert "cannot be drawn from" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 python -m binlit.evaluate checkpoint=outputs/mnist/RUN/checkpoints/best.ckpt binary.eval=threshold
 python -m binlit.evaluate checkpoint=... binary.eval=mean binary.eval_draws=20
 python -m binlit.evaluate checkpoint=... weight.eval=latent                              with the real weights
+python -m binlit.evaluate checkpoint=... dataset.way=20 dataset.shot=5                  other few-shot episodes
 python -m binlit.evaluate checkpoint=outputs/mnist_table binary.eval=mean binary.eval_draws=20      all runs of a table
 
 Results are printed and appended to evaluations.jsonl beside the run's record, where binlit.report finds them.
@@ -20,7 +21,7 @@ from binlit.cli import USAGE_ERROR, complain, run_hydra
 from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, nearest
 from binlit.paths import BEST, EVALUATIONS
 
-SETTINGS = ("checkpoint", "binary", "weight", "data_dir", "seed", "threads")
+SETTINGS = ("checkpoint", "binary", "weight", "dataset", "data_dir", "seed", "threads")
 
 
 def main() -> None:
@@ -56,6 +57,9 @@ def _test(path: Path, asked: Config, again: bool = True) -> float:
     if chosen_weights(config):
         line["weight.eval"] = config["weight"]["eval"]
         way += f", weight.eval={line['weight.eval']}"
+    if episodes := _episodes(asked):
+        line["episodes"] = {name: config["dataset"][name] for name in asked["dataset"]}
+        way += "".join(f", dataset.{name}={value}" for name, value in episodes.items())
     run = path.parents[1] if path.parent.name == "checkpoints" else None
     known = (
         [old["metrics"] for old in read_evaluations(run) if old == line | {"metrics": old["metrics"]}] if run else []
@@ -77,8 +81,8 @@ def _test_folder(source: Path, asked: Config) -> float:
     """
     from binlit.results.record import read_runs
 
-    bits, weights = asked["binary"]["eval"], asked["weight"]["eval"]
-    if bits is None and weights is None:
+    bits, weights, episodes = asked["binary"]["eval"], asked["weight"]["eval"], _episodes(asked)
+    if bits is None and weights is None and not episodes:
         raise ConfigError(
             f"nothing to test anew in {source}: add binary.eval=threshold, or binary.eval=mean binary.eval_draws=20"
         )
@@ -88,13 +92,14 @@ def _test_folder(source: Path, asked: Config) -> float:
     concerned = [
         folder
         for folder, record in runs
-        if (weights is not None and chosen_weights(record["config"]))
+        if (episodes and record["config"]["task"]["name"] == "few_shot")
+        or (weights is not None and chosen_weights(record["config"]))
         or (bits is not None and chosen_layers(record["config"]) and record["row"]["mode"] == "stochastic")
     ]
     if not concerned:
         raise ConfigError(
             f"nothing to test anew in {source}: none of its {len(runs)} runs "
-            + ("has binary weights" if bits is None else "draws bits at a layer")
+            + ("draws bits at a layer" if bits else "has binary weights" if weights else "is about episodes")
         )
     print(f"{len(runs)} runs, {len(concerned)} of them tested in another way", flush=True)
     return sum(_test(folder / "checkpoints" / BEST, asked, again=False) for folder in concerned) / len(concerned)
@@ -122,8 +127,13 @@ def with_evaluation(cfg: Config, asked: Config) -> Config:
     elif binary.get("eval", "mean") != "mean" and "eval_draws" not in binary:
         binary["eval_draws"] = 1
     changed = {**cfg, "binary": {**cfg["binary"], **binary}, "threads": asked["threads"], "data_dir": asked["data_dir"]}
+    episodes = _episodes(asked)
+    if episodes and cfg["task"]["name"] != "few_shot":
+        name, value = next(iter(episodes.items()))
+        raise ConfigError(f"dataset.{name}={value} has no effect: this net was not trained by episodes; leave it out")
+    changed["dataset"] = cfg["dataset"] | (episodes | {"also": []} if episodes else {})
     if "data_dir" in cfg["dataset"]:
-        changed["dataset"] = {**cfg["dataset"], "data_dir": asked["data_dir"]}
+        changed["dataset"]["data_dir"] = asked["data_dir"]
     if (way := asked["weight"]["eval"]) is not None:
         if not chosen_weights(cfg):
             raise ConfigError(f"weight.eval={way} has no effect: this net has no binary weights; leave it out")
@@ -131,6 +141,11 @@ def with_evaluation(cfg: Config, asked: Config) -> Config:
     if asked["seed"] is not None:  # of the draws; the split keeps dataset.seed
         changed["seed"] = asked["seed"]
     return check(changed)
+
+
+def _episodes(asked: Config) -> Config:
+    """What was asked for of the test episodes."""
+    return {name: value for name, value in asked["dataset"].items() if value is not None}
 
 
 def _checked(cfg: DictConfig) -> Config:

@@ -86,7 +86,7 @@ def set_aside(folder: Path) -> None:
 def read_records(source: Path) -> list[Record]:
     """All records under a folder (result.json files, or records.jsonl), or of one .jsonl file; none kept aside.
 
-    Those of runs that `binlit.evaluate` tested again have `evaluations`.
+    Those of runs that `binlit.evaluate` tested again on the same test set have `evaluations`.
 
     Raises:
         FileNotFoundError: there is no record; the message says where it looked.
@@ -95,7 +95,7 @@ def read_records(source: Path) -> list[Record]:
         return _lines(source)
     records = []
     for folder, record in read_runs(source):
-        again = [line for line in read_evaluations(folder) if line["checkpoint"] == BEST]
+        again = [line for line in read_evaluations(folder) if line["checkpoint"] == BEST and "episodes" not in line]
         records.append(record | ({"evaluations": again} if again else {}))
     if records:
         return records
