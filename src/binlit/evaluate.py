@@ -61,9 +61,8 @@ def _test(path: Path, asked: Config, again: bool = True) -> float:
         line["episodes"] = {name: config["dataset"][name] for name in asked["dataset"]}
         way += "".join(f", dataset.{name}={value}" for name, value in episodes.items())
     run = path.parents[1] if path.parent.name == "checkpoints" else None
-    known = (
-        [old["metrics"] for old in read_evaluations(run) if old == line | {"metrics": old["metrics"]}] if run else []
-    )
+    before = read_evaluations(run) if run else []
+    known = [old["metrics"] for old in before if old == line | {"metrics": old["metrics"]}]
     metrics = evaluate(config, saved["state_dict"]) if again or not known else known[0]
     result = f"test accuracy {100 * metrics['test/acc']:.2f} %, loss {metrics['test/loss']:.4f}"
     print(f"{path}, {way}, seed {config['seed']}: {result}", flush=True)
@@ -86,15 +85,17 @@ def _test_folder(source: Path, asked: Config) -> float:
         raise ConfigError(
             f"nothing to test anew in {source}: add binary.eval=threshold, or binary.eval=mean binary.eval_draws=20"
         )
-    runs = [(folder, record) for folder, record in read_runs(source) if record["status"] == "ok"]
+    runs = {folder: record["config"] for folder, record in read_runs(source) if record["status"] == "ok"}
+    runs = {folder: config for folder, config in runs.items() if not config["trainer"].get("fast_dev_run")}
     if not runs:
         raise ConfigError(f"there is no finished run under {source}: train one into it first")
     concerned = [
         folder
-        for folder, record in runs
-        if (episodes and record["config"]["task"]["name"] == "few_shot")
-        or (weights is not None and chosen_weights(record["config"]))
-        or (bits is not None and chosen_layers(record["config"]) and record["row"]["mode"] == "stochastic")
+        for folder, config in runs.items()
+        if (episodes and config["task"]["name"] == "few_shot")
+        or (weights is not None and chosen_weights(config))
+        or (bits is not None and chosen_layers(config) and config["binary"]["mode"] == "stochastic")
+        or (bits == "mean" and chosen_weights(config) and config["weight"]["eval"] == "sample")
     ]
     if not concerned:
         raise ConfigError(

@@ -60,23 +60,18 @@ def _accuracies(run: Record) -> dict[str, float]:
     own = config["binary"] | weights | {"metrics": run["metrics"]}
     found: dict[str, list[float]] = {}
     for tested in [own, *run.get("evaluations", ())]:
-        accuracy = 100 * tested["metrics"]["test/acc"]
-        found.setdefault("" if run["row"]["layer"] == "none" and not weights else _way(run, tested), []).append(
-            accuracy
-        )
+        found.setdefault(_way(run, tested), []).append(100 * tested["metrics"]["test/acc"])
     return {way: float(np.mean(values)) for way, values in found.items()}
 
 
 def _way(run: Record, tested: Record) -> str:
-    """How bits and weights were made at test time, in words."""
+    """How bits and weights were made at test time, in words; empty where nothing is binary."""
+    how, draws = tested["eval"], run["row"]["mode"] == "stochastic"
     said = []
-    if run["row"]["layer"] != "none":
-        how = tested["eval"]
-        if how == "auto":
-            how = "sample" if run["row"]["mode"] == "stochastic" else "threshold"
-        said.append(
-            {"sample": "one draw", "threshold": "thresholded", "mean": f"mean of {tested['eval_draws']} draws"}[how]
-        )
+    if how == "mean":
+        said = [f"mean of {tested['eval_draws']} draws"]
+    elif run["row"]["layer"] != "none":
+        said = ["one draw" if how == "sample" or (how == "auto" and draws) else "thresholded"]
     if "weight.eval" in tested:
         said.append({"sample": "drawn", "threshold": "binary", "latent": "real"}[tested["weight.eval"]] + " weights")
     return ", ".join(said)
