@@ -18,8 +18,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, nearest
-from binlit.paths import BEST, EVALUATIONS
+from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, nearest, tested_checkpoint
+from binlit.paths import EVALUATIONS
 
 SETTINGS = ("checkpoint", "binary", "weight", "dataset", "data_dir", "seed", "threads")
 
@@ -90,7 +90,7 @@ def _test_folder(source: Path, asked: Config) -> float:
     if not runs:
         raise ConfigError(f"there is no finished run under {source}: train one into it first")
     concerned = [
-        folder
+        folder / "checkpoints" / tested_checkpoint(config)
         for folder, config in runs.items()
         if (episodes and config["task"]["name"] == "few_shot")
         or (weights is not None and chosen_weights(config))
@@ -103,7 +103,7 @@ def _test_folder(source: Path, asked: Config) -> float:
             + ("draws bits at a layer" if bits else "has binary weights" if weights else "is about episodes")
         )
     print(f"{len(runs)} runs, {len(concerned)} of them tested in another way", flush=True)
-    return sum(_test(folder / "checkpoints" / BEST, asked, again=False) for folder in concerned) / len(concerned)
+    return sum(_test(path, asked, again=False) for path in concerned) / len(concerned)
 
 
 def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, float]:

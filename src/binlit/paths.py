@@ -10,7 +10,6 @@ RECORD = "result.json"
 MANIFEST = "sweep.json"
 RECORDS = "records.jsonl"
 EVALUATIONS = "evaluations.jsonl"
-BEST = "best.ckpt"
 
 
 def config_dir() -> Path:

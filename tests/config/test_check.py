@@ -274,6 +274,7 @@ def test_fingerprint_sees_what_decides_and_only_that():
     assert {fingerprint(composed(*overrides)) for overrides in same} == {base}
     other = [
         ["callbacks.best.monitor=val/acc", "callbacks.best.mode=max"],
+        ["callbacks.best=null"],  # the last epoch is tested
         ["seed=1"],
         ["binary.layer=1"],
         ["trainer.max_epochs=3"],
@@ -282,6 +283,8 @@ def test_fingerprint_sees_what_decides_and_only_that():
     ]
     found = [fingerprint(composed(*overrides)) for overrides in other]
     assert len({base, *found}) == len(other) + 1
+    last = [fingerprint(composed(f"callbacks.best{key}=null")) for key in ("", ".monitor")]
+    assert len(set(last)) == 1
     plain = [
         ["binary=none", *extra] for extra in ([], ["estimator=rloo"], ["binary.mode=deterministic"], ["anneal=step"])
     ]

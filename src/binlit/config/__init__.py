@@ -7,16 +7,18 @@ from binlit.config.read import (
     ConfigError,
     binary_embedding,
     channels,
+    chosen_by,
     chosen_layers,
     chosen_weights,
     image_size,
     nearest,
     no_choice,
     scale_of_bits,
+    tested_checkpoint,
 )
 
 __all__ = [
-    "Config", "ConfigError", "binary_embedding", "channels", "check", "check_choices", "chosen_layers",
+    "Config", "ConfigError", "binary_embedding", "channels", "check", "check_choices", "chosen_by", "chosen_layers",
     "chosen_weights", "decisive", "fingerprint", "image_size", "nearest", "no_choice", "row_of", "run_folder",
-    "scale_of_bits",
+    "scale_of_bits", "tested_checkpoint",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from binlit.config.read import Config, chosen_layers, chosen_weights
+from binlit.config.read import Config, chosen_by, chosen_layers, chosen_weights
 
 # Settings that change where a run lands, how fast it is or what it shows, but not its result.
 WITHOUT_EFFECT = ("name", "threads", "output_dir", "data_dir", "resume", "logger", "row")
@@ -72,7 +72,10 @@ def weight_name(cfg: Config) -> str:
 def decisive(cfg: Config) -> Config:
     """The part of the config that decides the outcome, settings without effect left out."""
     cfg = copy.deepcopy({key: value for key, value in cfg.items() if key not in WITHOUT_EFFECT})
+    last = chosen_by(cfg) is None
     cfg["callbacks"] = {name: node for name, node in cfg["callbacks"].items() if not _is_plain_callback(node)}
+    if last:
+        cfg["callbacks"]["tested"] = "last epoch"
     if not cfg["callbacks"]:
         del cfg["callbacks"]
     for group, keys in WITHOUT_EFFECT_IN.items():

@@ -41,6 +41,17 @@ def scale_of_bits(cfg: Any, each: float) -> float | None:
     return each / 4 if cfg["binary"]["levels"] == "pm1" else each  # -1 and 1 are 4 apart when squared, 0 and 1 are 1
 
 
+def chosen_by(cfg: Config) -> str | None:
+    """The validation metric by which the tested epoch is chosen; None where the last one is tested."""
+    monitors = [(node or {}).get("monitor") for node in cfg["callbacks"].values()]
+    return next((monitor for monitor in monitors if monitor), None)
+
+
+def tested_checkpoint(cfg: Config) -> str:
+    """Name of the file that holds the tested epoch, in the run's `checkpoints`."""
+    return "best.ckpt" if chosen_by(cfg) else "last.ckpt"
+
+
 def chosen_weights(cfg: Config) -> list[str]:
     """Canonical names of the layers with binary weights, as `chosen_layers` has them."""
     return _chosen(cfg["binary"].get("weights"), cfg["model"].get("layers", []))

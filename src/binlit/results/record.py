@@ -15,8 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from binlit.config import Config, fingerprint, row_of
-from binlit.paths import BEST, EVALUATIONS, MANIFEST, RECORD, RECORDS, repository
+from binlit.config import Config, fingerprint, row_of, tested_checkpoint
+from binlit.paths import EVALUATIONS, MANIFEST, RECORD, RECORDS, repository
 
 Record = dict[str, Any]
 LIBRARIES = ("binlit", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy")
@@ -95,7 +95,8 @@ def read_records(source: Path) -> list[Record]:
         return _lines(source)
     records = []
     for folder, record in read_runs(source):
-        again = [line for line in read_evaluations(folder) if line["checkpoint"] == BEST and "episodes" not in line]
+        tested = tested_checkpoint(record["config"])
+        again = [line for line in read_evaluations(folder) if line["checkpoint"] == tested and "episodes" not in line]
         records.append(record | ({"evaluations": again} if again else {}))
     if records:
         return records

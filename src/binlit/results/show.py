@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from binlit.config import chosen_by
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
 
@@ -79,7 +80,7 @@ def footnotes(records: Sequence[Record], source: str | None) -> list[str]:
     """What the columns mean, and what made the numbers; from the records."""
     done = [record for record in records if record["status"] == "ok"]
     notes = [
-        f"accuracy and loss: test set, epoch of the best validation {_rule(records)}, mean ± half-width of the 95 % t "
+        f"accuracy and loss: test set, {_rule(records)}, mean ± half-width of the 95 % t "
         "interval over n seeds. cost: points of accuracy less than the net with no binary layer."
     ]
     if source:
@@ -108,9 +109,13 @@ def footnotes(records: Sequence[Record], source: str | None) -> list[str]:
 
 
 def _rule(records: Sequence[Record]) -> str:
-    """What the tested epoch was chosen by; all of them where records differ."""
-    monitors = {str((record["config"]["callbacks"].get("best") or {}).get("monitor", "val/loss")) for record in records}
-    return " or ".join({"val/acc": "accuracy", "val/loss": "loss"}.get(name, name) for name in sorted(monitors)[::-1])
+    """Which epoch was tested; all rules where records differ."""
+    rules: dict[str | None, str] = {None: "last epoch"}
+    rules |= {
+        f"val/{key}": f"epoch of the best validation {name}" for key, name in (("acc", "accuracy"), ("loss", "loss"))
+    }
+    found = {chosen_by(record["config"]) for record in records}
+    return " or ".join(rules.get(name, f"epoch of the best {name}") for name in sorted(found, key=str)[::-1])
 
 
 def _mean(mean: float, half: float, digits: int) -> str:
