@@ -63,9 +63,10 @@ def test_no_argument_trains_on_digits_and_evaluate_tests_again(cli, tmp_path):
 
 
 def test_evaluate_tests_all_runs_of_a_folder_that_draw_and_none_twice(cli, tmp_path):
-    base = ["trainer.max_epochs=1", "model=mlp", "name=t", "trainer.limit_train_batches=2"]
+    base = ["trainer.max_epochs=1", "model=mlp", "name=t", "trainer.limit_train_batches=2", "callbacks.best=null"]
     done = cli("train", "-m", *base, "binary.layer=null,1", "binary.mode=deterministic,stochastic")
     assert done.returncode == 0, done.stderr
+    assert "last epoch of 1" in done.stdout
     folder = tmp_path / "outputs/t"
     asked = [f"checkpoint={folder}", "binary.eval=mean", "binary.eval_draws=3"]
     first = cli("evaluate", *asked)

@@ -56,7 +56,7 @@ def job(cfg: DictConfig) -> float | None:
 
 
 def train(cfg: Config, folder: Path, in_sweep: bool = False) -> dict[str, Any]:
-    """Fits, tests the best epoch, and returns what the record holds of it.
+    """Fits, tests the best epoch (with `callbacks.best=null` the last), and returns what the record holds of it.
 
     Args:
         cfg: a checked config.

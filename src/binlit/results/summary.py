@@ -57,9 +57,10 @@ def announce(record: Record, folder: Path, note: str, sites: bool) -> None:
     console, metrics = Console(highlight=False), record["metrics"]
     row = " ".join(str(value) for key, value in record["row"].items() if value != "none" or key == "layer")
     loss = "nan" if metrics["test/loss"] is None else f"{metrics['test/loss']:.4f}"
+    chosen = f"best epoch {record['best_epoch']}" if record["best_epoch"] else "last epoch"
     console.print(
         f"layer {row}, seed {record['seed']}: [bold]test accuracy {100 * metrics['test/acc']:.2f} %[/], loss {loss}, "
-        f"best epoch {record['best_epoch']} of {len(record['curve'])} ({note})",
+        f"{chosen} of {len(record['curve'])} ({note})",
         soft_wrap=True,
     )
     figures = site_figures(record["curve"][-1]) if record["curve"] else {}
