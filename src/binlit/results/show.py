@@ -110,12 +110,10 @@ def footnotes(records: Sequence[Record], source: str | None) -> list[str]:
 
 def _rule(records: Sequence[Record]) -> str:
     """Which epoch was tested; all rules where records differ."""
-    rules: dict[str | None, str] = {None: "last epoch"}
-    rules |= {
-        f"val/{key}": f"epoch of the best validation {name}" for key, name in (("acc", "accuracy"), ("loss", "loss"))
-    }
     found = {chosen_by(record["config"]) for record in records}
-    return " or ".join(rules.get(name, f"epoch of the best {name}") for name in sorted(found, key=str)[::-1])
+    names = [{"val/acc": "accuracy", "val/loss": "loss"}.get(name, name) for name in sorted(filter(None, found))[::-1]]
+    best = [f"epoch of the best validation {' or '.join(names)}"] if names else []
+    return " or ".join([*best, *(["last epoch"] if None in found else [])])
 
 
 def _mean(mean: float, half: float, digits: int) -> str:
