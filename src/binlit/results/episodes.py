@@ -11,6 +11,7 @@ import pandas as pd
 from binlit.results.interval import interval
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
+from binlit.results.show import key_text
 from binlit.results.table import KEYS, RowKey, base_of, build_table, full_rows, row_key
 
 EPISODES = "episodes.md"
@@ -118,7 +119,7 @@ def episodes_markdown(table: pd.DataFrame, title: str) -> str:
                 "–" if np.isnan(line[f"{name}seeds_ci95"]) else f"{line[f'{name}seeds_ci95']:.2f}"
                 for name in ("", "difference_")
             )
-            shown = ["–" if line[key] == "none" and key != "layer" else line[key] for key in keys]
+            shown = [key_text(key, line[key]) for key in keys]
             rows.append([*shown, line["n"], f"{line['acc']:.2f} ± {line['acc_ci95']:.2f}", seeds, said, less])
         page += ["", f"## {way}-way {shot}-shot", "", *markdown_table(headings, rows, headings[len(keys) :])]
     page += [

@@ -12,6 +12,7 @@ from binlit.config import chosen_weights
 from binlit.results.interval import interval
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
+from binlit.results.show import key_text, with_interval
 from binlit.results.table import KEYS, RowKey, base_of, full_rows, in_order, row_key
 
 EVALUATIONS_PAGE = "evaluations.md"
@@ -84,8 +85,10 @@ def evaluations_markdown(table: pd.DataFrame, title: str) -> str:
     headings = [*keys, "tested with", "n", "accuracy %", "cost"]
     rows = []
     for line in table.to_dict("records"):
-        shown = ["–" if line[key] == "none" and key != "layer" else line[key] for key in keys]
-        acc, cost = (_mean(line[name], line[f"{name}_ci95"], form) for name, form in (("acc", ".2f"), ("cost", "+.2f")))
+        shown = [key_text(key, line[key]) for key in keys]
+        acc, cost = (
+            with_interval(line[name], line[f"{name}_ci95"], 2, sign) for name, sign in (("acc", ""), ("cost", "+"))
+        )
         rows.append([*shown, line["tested"] or "–", line["n"], acc, cost])
     page = [
         f"# {title}: the same nets, tested in several ways",
@@ -101,9 +104,3 @@ def evaluations_markdown(table: pd.DataFrame, title: str) -> str:
         "",
     ]
     return "\n".join(page)
-
-
-def _mean(mean: float, half: float, form: str) -> str:
-    if np.isnan(mean):
-        return "–"
-    return format(mean, form) + ("" if np.isnan(half) else f" ± {half:.2f}")

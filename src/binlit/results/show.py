@@ -33,7 +33,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
         if name in ("acc", "loss"):
             digits = 2 if name == "acc" else 4
             pairs = zip(table[name], table[f"{name}_ci95"], strict=True)
-            text[HEADINGS[name]] = [_mean(mean, half, digits) for mean, half in pairs]
+            text[HEADINGS[name]] = [with_interval(mean, half, digits) for mean, half in pairs]
         elif name in ("acc_cost", "acc_difference"):
             text[HEADINGS[name]] = [_number(value, "+.2f") for value in table[name]]
         elif name in ("acc_published", "loss_published"):
@@ -44,9 +44,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
             if set(table[name]) != {0}:
                 text[HEADINGS[name]] = [str(value) if value else "" for value in table[name]]
         elif name != "anneal" or set(table[name]) != {"none"}:
-            text[HEADINGS.get(name, name)] = [
-                "–" if str(value) == "none" and name != "layer" else str(value) for value in table[name]
-            ]
+            text[HEADINGS.get(name, name)] = [key_text(name, value) for value in table[name]]
     empty = [name for name in ("published", "difference", "loss published") if set(text[name]) == {"–"}]
     return text.drop(columns=empty)
 
@@ -116,10 +114,16 @@ def _rule(records: Sequence[Record]) -> str:
     return " or ".join([*best, *(["last epoch"] if None in found else [])])
 
 
-def _mean(mean: float, half: float, digits: int) -> str:
+def key_text(name: str, value: object) -> str:
+    """A row's key as a table shows it."""
+    return "–" if str(value) == "none" and name != "layer" else str(value)
+
+
+def with_interval(mean: float, half: float, digits: int, sign: str = "") -> str:
+    """A mean with the half-width of its interval where there is one; sign="+" for a difference."""
     if math.isnan(mean):
         return "–"
-    return f"{mean:.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}")
+    return f"{mean:{sign}.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}")
 
 
 def _number(value: float, form: str) -> str:
