@@ -23,7 +23,7 @@ def record(row: dict, seed: int, acc: float, evaluations: list[dict] | None = No
         "hardware": {"gpu": None, "processor": "p", "threads": 1}, "versions": {"torch": "2"},
         "config": {"seed": seed, "dataset": {"name": "d"}, "model": {"name": "m", "sites": ["a", "b"]},
                    "binary": {"layer": layer, "eval": "auto", "eval_draws": 1}, "trainer": {"max_epochs": 1},
-                   "callbacks": {"best": {"monitor": "val/loss"}}, "task": {}},
+                   "callbacks": {"best": {"_target_": "pl.ModelCheckpoint", "monitor": "val/loss"}}, "task": {}},
     } | ({"evaluations": evaluations} if evaluations else {})  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from binlit.config.read import Config, chosen_by, chosen_layers, chosen_weights
+from binlit.config.read import Config, chosen_by, chosen_layers, chosen_weights, keeps_checkpoints
 
 # Settings that change where a run lands, how fast it is or what it shows, but not its result.
 WITHOUT_EFFECT = ("name", "threads", "output_dir", "data_dir", "resume", "logger", "row")
@@ -104,7 +104,7 @@ def _is_plain_callback(node: dict[str, Any] | None) -> bool:
     """Whether a callback only watches, or chooses the tested epoch as every run does unless told otherwise."""
     if node is None or node.get("_target_") in WATCHERS:
         return True
-    if not str(node.get("_target_")).endswith(".ModelCheckpoint"):
+    if not keeps_checkpoints(node):
         return False
     return node.get("monitor") is None or (node["monitor"] == "val/loss" and node.get("mode", "min") == "min")
 

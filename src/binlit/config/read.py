@@ -43,8 +43,13 @@ def scale_of_bits(cfg: Any, each: float) -> float | None:
 
 def chosen_by(cfg: Config) -> str | None:
     """The validation metric by which the tested epoch is chosen; None where the last one is tested."""
-    monitors = [(node or {}).get("monitor") for node in cfg["callbacks"].values()]
+    monitors = [node.get("monitor") for node in cfg["callbacks"].values() if keeps_checkpoints(node)]
     return next((monitor for monitor in monitors if monitor), None)
+
+
+def keeps_checkpoints(callback: Config | None) -> bool:
+    """Whether a callback keeps checkpoints; others may have a `monitor` too (EarlyStopping)."""
+    return callback is not None and str(callback.get("_target_")).endswith(".ModelCheckpoint")
 
 
 def tested_checkpoint(cfg: Config) -> str:
