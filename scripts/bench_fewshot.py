@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from binlit.build import build_data
 from binlit.config import Config, check
 from binlit.dataset import DataError
-from binlit.dataset.episodes import Episodes
+from binlit.dataset.few_shot import Episodes
 from binlit.model import Conv4
 from binlit.paths import config_dir
 

@@ -1,10 +1,7 @@
 """Where a net is binary: the units of activations and weights, their surrogate, and the placing of them."""
 
-from binlit.binary.place import OutputSiteWarning, activation_sites, binarize, binary_units, estimators, set_slope
-from binlit.binary.surrogate import SURROGATES, Surrogate
-from binlit.binary.unit import BinaryActivation
-from binlit.binary.weight import (
-    BinaryWeight,
+from binlit.binary.place import OutputSiteWarning, binarize, binary_units, estimators, set_slope
+from binlit.binary.place_weights import (
     binarize_weights,
     binary_weights,
     clip_latents,
@@ -12,6 +9,10 @@ from binlit.binary.weight import (
     weight_groups,
     weight_layers,
 )  # fmt: skip
+from binlit.binary.sites import activation_sites
+from binlit.binary.surrogate import SURROGATES, Surrogate
+from binlit.binary.unit import BinaryActivation
+from binlit.binary.weight import BinaryWeight
 
 __all__ = [
     "SURROGATES", "BinaryActivation", "BinaryWeight", "OutputSiteWarning", "Surrogate", "activation_sites", "binarize",

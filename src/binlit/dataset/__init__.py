@@ -4,8 +4,8 @@ from binlit.dataset.characters import Glyphs, Omniglot
 from binlit.dataset.coloured import Cifar10, Svhn
 from binlit.dataset.digits import Digits
 from binlit.dataset.drawings import Drawings
-from binlit.dataset.episodes import GlyphEpisodes, OmniglotEpisodes
 from binlit.dataset.errors import DataError
+from binlit.dataset.few_shot import GlyphEpisodes, OmniglotEpisodes
 from binlit.dataset.images import EpochBatches, ImageData, Images
 from binlit.dataset.mnist import FashionMnist, Mnist
 

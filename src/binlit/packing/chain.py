@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 
 from binlit.binary import BinaryActivation
-from binlit.binary.place import _binarize_output
+from binlit.binary.place import binarize_output
 
 
 class ConversionError(ValueError):
@@ -80,7 +80,7 @@ def _links(node: Any, net: nn.Module, name: str) -> list[Link]:
 def _hooked(name: str, module: Any) -> list[Link]:
     """The binary unit behind a module that `binarize` placed by a hook, which tracing does not see."""
     hooks = [*module._forward_hooks.values()]
-    if module._forward_pre_hooks or any(hook is not _binarize_output for hook in hooks):
+    if module._forward_pre_hooks or any(hook is not binarize_output for hook in hooks):
         raise ConversionError(f"layer {name!r} has hooks that change what it does: remove them before packing")
     return [Link(f"{name}.binary", module.binary)] if hooks else []
 
