@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from binlit.config import ConfigError, check, fingerprint, row_of, run_folder
+from binlit.config import ConfigError, check, chosen_by, fingerprint, row_of, run_folder, tested_checkpoint
 from binlit.paths import config_dir, repository
 
 
@@ -17,6 +17,7 @@ def composed(*overrides: str) -> dict:
         return check(compose("config", list(overrides)))
 
 
+STOP = "+callbacks.stop={_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val/loss}"
 SLIPS = [
     ("+experimnt=mnist", ["experimnt", "+experiment=mnist"]),
     ("experiment=mnist", ["+experiment=NAME", "mnist_table"]),
@@ -284,12 +285,28 @@ def test_fingerprint_sees_what_decides_and_only_that():
     found = [fingerprint(composed(*overrides)) for overrides in other]
     assert len({base, *found}) == len(other) + 1
     last = [fingerprint(composed(f"callbacks.best{key}=null")) for key in ("", ".monitor")]
+    assert len({base, *last, fingerprint(composed(STOP)), fingerprint(composed("callbacks.best=null", STOP))}) == 4
     assert len(set(last)) == 1
     plain = [
         ["binary=none", *extra] for extra in ([], ["estimator=rloo"], ["binary.mode=deterministic"], ["anneal=step"])
     ]
     assert len({fingerprint(composed(*overrides)) for overrides in plain}) == 1
     assert json.dumps(composed())  # plain containers
+
+
+@pytest.mark.parametrize(
+    ("overrides", "metric", "file"),
+    [
+        ([], "val/loss", "best.ckpt"),
+        (["callbacks.best.monitor=val/acc", "callbacks.best.mode=max"], "val/acc", "best.ckpt"),
+        (["callbacks.best.filename=smallest"], "val/loss", "smallest.ckpt"),
+        (["callbacks.best=null"], None, "last.ckpt"),
+        (["callbacks.best=null", STOP], None, "last.ckpt"),  # it watches a metric, and keeps nothing
+    ],
+)
+def test_the_tested_epoch_is_that_of_the_callback_that_keeps_checkpoints(overrides, metric, file):
+    cfg = composed(*overrides)
+    assert (chosen_by(cfg), tested_checkpoint(cfg)) == (metric, file)
 
 
 def test_draws_of_weights_at_test_time_decide_too():

@@ -43,8 +43,8 @@ def scale_of_bits(cfg: Any, each: float) -> float | None:
 
 def chosen_by(cfg: Config) -> str | None:
     """The validation metric by which the tested epoch is chosen; None where the last one is tested."""
-    monitors = [node.get("monitor") for node in cfg["callbacks"].values() if keeps_checkpoints(node)]
-    return next((monitor for monitor in monitors if monitor), None)
+    chooser = _chooser(cfg)
+    return chooser["monitor"] if chooser else None
 
 
 def keeps_checkpoints(callback: Config | None) -> bool:
@@ -54,7 +54,14 @@ def keeps_checkpoints(callback: Config | None) -> bool:
 
 def tested_checkpoint(cfg: Config) -> str:
     """Name of the file that holds the tested epoch, in the run's `checkpoints`."""
-    return "best.ckpt" if chosen_by(cfg) else "last.ckpt"
+    chooser = _chooser(cfg)
+    return f"{chooser.get('filename') or 'best'}.ckpt" if chooser else "last.ckpt"
+
+
+def _chooser(cfg: Config) -> Config | None:
+    """The callback that chooses the tested epoch; None where the last one is tested."""
+    kept = (node for node in cfg["callbacks"].values() if keeps_checkpoints(node))
+    return next((node for node in kept if node.get("monitor")), None)
 
 
 def chosen_weights(cfg: Config) -> list[str]:
