@@ -115,19 +115,23 @@ def _catmull_rom() -> Tensor:
 def rendered(paths: Tensor, thickness: Tensor, size: int) -> Tensor:
     """Paths (N, strokes, STEPS, 2) drawn with a round pen of the given radius (N, 1, 1, 1): (N, S, S) uint8.
 
-    A pixel is as dark as its distance from the nearest segment says, over a pixel's width.
+    A pixel is as dark as its distance from the nearest segment says, over a pixel's width. Each segment is measured
+    against a window of pixels about it, since further off it leaves no ink.
     """
-    middle = (torch.arange(size) + 0.5) / size
-    pixels = torch.stack(torch.meshgrid(middle, middle, indexing="xy"), dim=-1).view(-1, 2)  # (S * S, 2) as (x, y)
-    nearest = torch.full((len(paths), len(pixels)), torch.inf)
-    for points in paths.unbind(1):  # (N, STEPS, 2); stroke by stroke, so that the distances of one fit into memory
-        start, along = points[:, :-1], points[:, 1:] - points[:, :-1]
-        length = along.square().sum(-1).clamp_min(1e-12)
-        # the foot of the perpendicular, as a share of the segment: (N, pixels, segments)
-        share = ((pixels @ along.mT - (start * along).sum(-1)[:, None]) / length[:, None]).clamp_(0, 1)
-        dx = start[:, None, :, 0] + share * along[:, None, :, 0] - pixels[:, None, 0]
-        dy = start[:, None, :, 1] + share * along[:, None, :, 1] - pixels[:, None, 1]
-        nearest = torch.minimum(nearest, (dx.square_() + dy.square_()).amin(2))
+    start, along = (part.flatten(1, 2) for part in (paths[:, :, :-1], paths.diff(dim=2)))  # (N, segments, 2)
+    length = along.square().sum(-1).clamp_min(1e-12)[..., None, None]
+    reach = float(thickness.max()) + 1 / size
+    corner = ((torch.minimum(start, start + along) - reach) * size - 0.5).ceil().long()
+    window = torch.arange(int((float(along.abs().max()) + 2 * reach) * size) + 1)
+    place = (corner[..., None] + window).clamp_(0, size - 1)  # columns and rows of the windows, (N, segments, 2, W)
+    away = (place + 0.5) / size - start[..., None]
+    x, y = away[:, :, 0, None, :], away[:, :, 1, :, None]
+    along_x, along_y = along[..., 0, None, None], along[..., 1, None, None]
+    share = ((x * along_x + y * along_y) / length).clamp_(0, 1)  # where on the segment the foot of the perpendicular is
+    square = (share * along_x - x).square_() + (share * along_y - y).square_()  # (N, segments, W, W)
+    pixel = place[:, :, 1, :, None] * size + place[:, :, 0, None, :]
+    nearest = torch.full((len(paths), size * size), torch.inf)
+    nearest.scatter_reduce_(1, pixel.flatten(1), square.flatten(1), "amin")
     distance = nearest.sqrt().view(-1, size, size)
     ink = ((thickness[..., 0] - distance) * size + 0.5).clamp(0, 1)
     return (255 * (1 - ink)).round().to(torch.uint8)
