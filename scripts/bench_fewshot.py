@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,13 @@ from binlit.dataset import DataError
 from binlit.dataset.few_shot import Episodes
 from binlit.model import Conv4
 from binlit.paths import config_dir
+
+STAMP = """import time
+from pytorch_lightning import Callback
+class Stamp(Callback):
+    def on_train_batch_end(self, *_):
+        print("\\nstep done at", time.time())
+"""  # a module for the measured process
 
 
 def write_files(data: Episodes, folder: Path, classes: int) -> list[list[Path]]:
@@ -104,36 +111,41 @@ def drawing_share(data: Episodes, seconds_an_episode: float) -> str:
     return f"drawing an episode: {1e3 * each:.2f} ms, {100 * each / seconds_an_episode:.1f} % of its step in bf16"
 
 
-def one_step(cache: Path, *more: str) -> tuple[float, float]:
-    """Seconds and peak resident MB of a run of one training step, and one batch of validation and of each test."""
+def one_step(cache: Path, *more: str) -> tuple[float, float, float]:
+    """One training step, one batch of validation and of each test: seconds in all, peak MB, seconds to that step."""
     with tempfile.TemporaryDirectory() as folder:
-        words = ["+experiment=omniglot_fewshot", "binary.layer=3", "trainer.fast_dev_run=true", "threads=1", *more]
-        argv = ["binlit.train", *words, f"output_dir={folder}"]
-        return measured(
-            f"import sys, runpy; sys.argv = {argv}; runpy.run_module('binlit.train', None, '__main__')", cache
-        )
+        (Path(folder) / "stamp.py").write_text(STAMP, encoding="utf-8")
+        words = ["+experiment=omniglot_fewshot", "binary.layer=3", "threads=1", "trainer.max_epochs=1", *more]
+        argv = ["binlit.train", *words, "dataset.episodes=1", "+callbacks.stamp._target_=stamp.Stamp"]
+        code = f"import sys, runpy; sys.path.append({folder!r}); sys.argv = {[*argv, f'output_dir={folder}']}; "
+        return measured(code + "runpy.run_module('binlit.train', None, '__main__')", cache)
 
 
-def libraries(cache: Path) -> tuple[float, float]:
-    """Seconds and peak resident MB of importing what a run imports, and of one convolution."""
+def libraries(cache: Path) -> tuple[float, float, float]:
+    """Seconds and peak resident MB of importing what a run imports, and of one convolution; nan for a step."""
     return measured(
-        "import torch, torchvision, scipy.stats, pandas, torch.utils.tensorboard, binlit.build, binlit.results.summary;"
+        "import binlit.libraries; binlit.libraries.load_libraries();"
+        "import torch, torchvision, scipy.stats, pandas, torch.utils.tensorboard, binlit.results.summary;"
         "torch.nn.Conv2d(1, 4, 3)(torch.randn(2, 1, 8, 8)).sum().backward()",
         cache,
     )
 
 
-def measured(code: str, cache: Path) -> tuple[float, float]:
-    """Wall seconds and peak resident MB of a process with one thread; what it says is shown where it fails."""
+def measured(code: str, cache: Path) -> tuple[float, float, float]:
+    """Of a process with one thread: wall seconds, peak resident MB, wall seconds until its `STAMP` (nan without).
+
+    What it says is shown where it fails.
+    """
     peak = "open('/proc/self/status').read().split('VmHWM:')[1]"
     last = f"import atexit; atexit.register(lambda: print('\\npeak', {peak}))"
     environment = os.environ | {"BINLIT_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
-    begun = time.perf_counter()
+    begun = time.time()
     done = subprocess.run([sys.executable, "-c", f"{last}; {code}"], capture_output=True, text=True, env=environment)
-    seconds = time.perf_counter() - begun
+    seconds = time.time() - begun
     if done.returncode:
         raise SystemExit(done.stderr)
-    return seconds, int(done.stdout.rpartition("\npeak")[2].split()[0]) / 1e3  # Linux gives kB
+    stamp = done.stdout.rpartition("\nstep done at ")[2].split()[0] if "\nstep done at " in done.stdout else "nan"
+    return seconds, int(done.stdout.rpartition("\npeak")[2].split()[0]) / 1e3, float(stamp) - begun  # Linux gives kB
 
 
 def compare_speed(data: Episodes, rounds: int, episodes: int, console: Console) -> None:
@@ -157,20 +169,27 @@ def compare_speed(data: Episodes, rounds: int, episodes: int, console: Console) 
     console.print(drawing_share(data, statistics.median(seconds["bf16"]) / episodes))
 
 
+def median_of(times: Sequence[tuple[float, float, float]], which: int) -> float:
+    return statistics.median(one[which] for one in times)
+
+
 def show_start(console: Console) -> None:
     """How long a start takes, and how much memory a run, with an empty cache and a filled one."""
     little = ("dataset.val_episodes=1", "dataset.test_episodes=1", "dataset.also=[]")
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
-        base, first, later = libraries(cache), one_step(cache, *little), one_step(cache, *little)
-        whole = one_step(cache)
+        first, rounds = one_step(cache, *little), [(one_step(cache, *little), libraries(cache)) for _ in range(5)]
+        later, base = zip(*rounds, strict=True)
+        whole = one_step(cache, "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
     console.print(
-        f"from the command to the end of one training step and one test episode: {first[0]:.1f} s the first time "
-        f"(decoding included), {later[0]:.1f} s later; importing the libraries alone: {base[0]:.1f} s"
+        f"from the command to the end of the first training step: {first[2]:.1f} s the first time (decoding included), "
+        f"{median_of(later, 2):.1f} s later; until a test episode is done too and the process gone: {first[0]:.1f} s, "
+        f"later {median_of(later, 0):.1f} s; importing the libraries alone, with its end: {median_of(base, 0):.1f} s "
+        "(later starts: medians of five)"
     )
     console.print(
-        f"peak resident memory beyond the libraries' {base[1]:.0f} MB: {first[1] - base[1]:.0f} MB while decoding, "
-        f"{whole[1] - base[1]:.0f} MB later with 250 episodes of each kind tested at once"
+        f"peak resident memory beyond the libraries' {(held := median_of(base, 1)):.0f} MB: {first[1] - held:.0f} MB "
+        f"while decoding, {whole[1] - held:.0f} MB later with 250 episodes of each kind tested at once"
     )
 
 

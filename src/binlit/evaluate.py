@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
 from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, nearest, tested_checkpoint
+from binlit.libraries import load_libraries
 from binlit.paths import EVALUATIONS
 
 SETTINGS = ("checkpoint", "binary", "weight", "dataset", "data_dir", "seed", "threads")
@@ -30,6 +31,7 @@ def main() -> None:
 
 def job(cfg: DictConfig) -> float:
     """Tests the checkpoint, or all runs of a folder; returns the accuracy, the mean of several."""
+    load_libraries()
     from binlit.dataset.errors import DataError
 
     try:

@@ -15,6 +15,7 @@ from typing import Any
 
 from binlit.cli import run_plain
 from binlit.config import Config, ConfigError, check, nearest
+from binlit.libraries import load_libraries
 
 SETTINGS = ("checkpoint", "out", "onnx", "binary.eval", "weight.eval")
 SUFFIX = ".binlit"
@@ -53,6 +54,7 @@ def export(asked: dict[str, str]) -> Path:
     Raises:
         ConfigError: the checkpoint is none of binlit's, or its net cannot be packed.
     """
+    load_libraries()
     from binlit.packed.store import PackedError, save
     from binlit.packing import ConversionError, convert
     from binlit.packing.convert import described

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from binlit.cli import run_hydra
 from binlit.config.study import check_study
+from binlit.libraries import load_libraries
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
 def job(cfg: DictConfig) -> None:
     """Runs the study, then writes its records, table and pictures."""
     study = check_study(cfg)
+    load_libraries()
     from rich.progress import track
 
     from binlit.build import set_threads

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from binlit.cli import composed, run_plain
 from binlit.config import Config
+from binlit.libraries import load_libraries
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def summarise(cfg: Config) -> None:
     """Prints the inventory of the net of a checked config."""
+    load_libraries()
     from binlit.build import build_net, example_images
     from binlit.results.inventory import inventory, show_inventory
     from binlit.results.summary import shown_warnings

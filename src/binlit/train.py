@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
 from binlit.config import Config, ConfigError, check, decisive, fingerprint
+from binlit.libraries import load_libraries
 from binlit.results.record import finished, locked, new_record, read_record, set_aside, write_record
 
 
@@ -64,6 +65,7 @@ def train(cfg: Config, folder: Path, in_sweep: bool = False) -> dict[str, Any]:
         in_sweep: one of many jobs: one thread, no progress bar.
     """
     # Heavy imports come late, so that --help and a config error answer at once.
+    load_libraries()
     from binlit.build import best_checkpoint, build_data, build_task, build_trainer, example_images, set_threads
     from binlit.results.checkpoint import epoch_of
     from binlit.results.inventory import as_record, inventory, show_inventory
