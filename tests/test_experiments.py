@@ -97,7 +97,16 @@ def test_evaluate_draws_other_episodes(cli, tmp_path):
     assert json.loads(line)["episodes"] == {"way": 6, "shot": 2, "query": 5, "test_episodes": 4}
     assert json.loads(line)["metrics"]["test/n"] == 6 * 5 * 4
     assert "test/acc_6w2s" in json.loads(line)["metrics"]
-    assert "evaluations" not in read_records(tmp_path / "outputs")[0]  # of another test than the table's
+    (record,) = read_records(tmp_path / "outputs")
+    assert "evaluations" not in record  # of another test than the table's
+    assert list(record["episodes"]) == ["3w1s"]  # nor episodes of as many queries
+    again = cli("evaluate", f"checkpoint={checkpoint}", "dataset.way=7", "dataset.shot=2")  # 3 classes to validate on
+    assert re.search(r"test accuracy .* \(7w2s [\d.]+ ± [\d.]+\)", again.stdout), again.stderr
+    assert cli("report", str(tmp_path / "outputs")).returncode == 0
+    page = next(tmp_path.glob("outputs/episodes.md")).read_text()
+    assert "3-way 1-shot" in page
+    assert "7-way 2-shot" in page
+    assert "6-way" not in page
     refused = cli("evaluate", f"checkpoint={checkpoint}", "dataset.way=60")
     assert refused.returncode == 2
     assert "cannot be drawn from" in refused.stderr

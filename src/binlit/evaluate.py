@@ -49,7 +49,8 @@ def _test(path: Path, asked: Config, again: bool = True) -> float:
     With again=False a run that was tested so before is not tested again.
     """
     from binlit.results.checkpoint import read_checkpoint
-    from binlit.results.record import read_evaluations
+    from binlit.results.record import FOUND, asked_of, read_evaluations
+    from binlit.results.summary import tested_text
 
     saved = read_checkpoint(path)
     config = with_evaluation(saved["config"], asked)
@@ -64,14 +65,13 @@ def _test(path: Path, asked: Config, again: bool = True) -> float:
         way += "".join(f", dataset.{name}={value}" for name, value in episodes.items())
     run = path.parents[1] if path.parent.name == "checkpoints" else None
     before = read_evaluations(run) if run else []
-    known = [old["metrics"] for old in before if old == line | {"metrics": old["metrics"]}]
-    metrics = evaluate(config, saved["state_dict"]) if again or not known else known[0]
-    result = f"test accuracy {100 * metrics['test/acc']:.2f} %, loss {metrics['test/loss']:.4f}"
-    print(f"{path}, {way}, seed {config['seed']}: {result}", flush=True)
-    if run and metrics not in known:
+    known = [{name: old[name] for name in FOUND if name in old} for old in before if asked_of(old) == line]
+    found = evaluate(config, saved["state_dict"]) if again or not known else known[0]
+    print(f"{path}, {way}, seed {config['seed']}: {tested_text(found['metrics'])}", flush=True)
+    if run and found not in known:
         with (run / EVALUATIONS).open("a", encoding="utf-8") as out:
-            out.write(json.dumps(line | {"metrics": metrics}) + "\n")
-    return metrics["test/acc"]
+            out.write(json.dumps(line | found) + "\n")
+    return found["metrics"]["test/acc"]
 
 
 def _test_folder(source: Path, asked: Config) -> float:
@@ -108,8 +108,12 @@ def _test_folder(source: Path, asked: Config) -> float:
     return sum(_test(path, asked, again=False) for path in concerned) / len(concerned)
 
 
-def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, float]:
-    """The test metrics, under `cfg`, of the task with the weights and slopes of `state`."""
+def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
+    """What a test under `cfg` of the task with the weights and slopes of `state` finds.
+
+    Returns:
+        `metrics`; for few-shot learning also `counts`: {kind of episode: right answers in each episode}.
+    """
     from binlit.build import build_data, build_task, build_trainer, set_threads
     from binlit.results.summary import quiet_lightning
 
@@ -119,7 +123,9 @@ def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, float]:
     task.load_state_dict(state)
     trainer = build_trainer({**cfg, "callbacks": {}, "logger": {}}, Path(), quiet=True)  # nothing is written
     tested = trainer.test(task, datamodule=data, verbose=False)[0]
-    return {name: float(value) for name, value in tested.items()} | {"test/n": task.examples["test"]}
+    metrics = {name: float(value) for name, value in tested.items()} | {"test/n": task.examples["test"]}
+    counts = task.tested.get("episodes")
+    return {"metrics": metrics} | ({"counts": counts} if counts else {})
 
 
 def with_evaluation(cfg: Config, asked: Config) -> Config:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from binlit.cli import USAGE_ERROR, complain
 from binlit.paths import MANIFEST, RECORDS
-from binlit.results.record import Record, portable, read_manifest, read_records, write_whole
+from binlit.results.record import Record, latest, portable, read_manifest, read_records, write_whole
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         write_study(records, args.out or args.source[0])
         return 0
-    records = [record for record in records if not record["config"]["trainer"].get("fast_dev_run")]
+    records = [record for record in latest(records) if not record["config"]["trainer"].get("fast_dev_run")]
     if not records:
         complain(f"{args.source[0]} holds trial runs only (fast_dev_run): there is nothing to report")
         return USAGE_ERROR

@@ -342,7 +342,7 @@ def test_a_net_that_learns_nothing_stays_at_chance_and_a_trained_one_does_not(tm
     untrained = run(tmp_path / "b", *rows, "trainer.max_epochs=1", "dataset.batch_size=1", "optimizer.lr=1e-12")
     assert trained["metrics"]["test/loss"] < untrained["metrics"]["test/loss"] / 2
     task, data = build_task(composed(*rows)), build_data(composed(*rows))
-    data.setup("test")
+    data.setup("fit")
     batch = data.on_after_batch_transfer(next(iter(data.test_dataloader()[0])), 0)
     constant = nn.Linear(784, 8)
     torch.nn.init.zeros_(constant.weight)
@@ -355,7 +355,7 @@ def test_a_net_that_learns_nothing_stays_at_chance_and_a_trained_one_does_not(tm
 def test_mean_of_draws_is_the_mean_of_probabilities():
     cfg = composed("binary.layer=4", "binary.mode=stochastic", "binary.eval=mean", "binary.eval_draws=3")
     task, data = build_task(cfg).eval(), build_data(cfg)
-    data.setup("test")
+    data.setup("fit")
     batch = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
     torch.manual_seed(1)
     mean = task.evaluate(batch)[0].exp()
@@ -368,7 +368,7 @@ def test_mean_of_draws_is_the_mean_of_probabilities():
 
 def test_evaluation_draws_a_shared_drawing_once():
     task, data = build_task(composed("binary.layer=4", "binary.mode=stochastic")), build_data(composed())
-    data.setup("test")
+    data.setup("fit")
     images, support, query = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
     task.eval()
     same = task.evaluate((images, torch.cat([support, support]), torch.cat([query, query])))[0].chunk(2)
@@ -379,7 +379,8 @@ def test_a_checkpoint_tested_again_gives_the_same_figures(tmp_path):
     content = run(tmp_path, "trainer.max_epochs=1", "binary.layer=2", "binary.mode=stochastic")
     saved = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
     again = evaluate(saved["config"], saved["state_dict"])
-    assert again == {k: v for k, v in content["metrics"].items() if k.startswith("test/")}
+    assert again["metrics"] == {k: v for k, v in content["metrics"].items() if k.startswith("test/")}
+    assert again["counts"] == content["episodes"]
 
 
 def test_figures_of_a_mixed_site_are_those_of_its_binary_channels(tmp_path):

@@ -72,18 +72,20 @@ class Episodes(pl.LightningDataModule):
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads and divides the characters.
+        """Reads and divides the characters; of the stage `test` those for testing alone.
 
         Raises:
             DataError: also where an episode asks for more classes or drawings than there are.
         """
-        if self.parts:
+        wanted = ("test",) if stage == "test" else ("train", "val", "test")
+        if set(wanted) <= self.parts.keys():
             return
         drawn = self.drawings()
         kept = torch.ones(drawn.background, dtype=torch.bool)
         kept[drawn.validation] = False
         background, evaluation = drawn.images[: drawn.background], drawn.images[drawn.background :]
-        parts = {"train": background[kept], "val": background[drawn.validation], "test": evaluation}
+        whole = {"train": background[kept], "val": background[drawn.validation], "test": evaluation}
+        parts = {name: whole[name] for name in wanted}
         for name, images in parts.items():
             kinds = {"train": [self.train_kind], "val": [self.kind], "test": [self.kind, *self.also]}[name]
             for kind in kinds:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from binlit.results.interval import interval
-from binlit.results.markdown import markdown_table
+from binlit.results.markdown import markdown_table, with_interval
 from binlit.results.record import Record
 from binlit.results.show import key_text
 from binlit.results.table import KEYS, RowKey, base_of, build_table, full_rows, row_key
@@ -70,13 +70,14 @@ def _base(row: dict[str, str], rows: Mapping[RowKey, dict[int, Record]]) -> dict
 
 def _differences(runs: Mapping[int, Record], base: Mapping[int, Record], kind: str) -> list[np.ndarray]:
     """The differences episode by episode, for each seed that both have and whose episodes are the same."""
-    both = [seed for seed in sorted(set(runs) & set(base)) if _asked(runs[seed]) == _asked(base[seed])]
+    both = [s for s in sorted(set(runs) & set(base)) if _asked(runs[s], kind) == _asked(base[s], kind)]
     return [_accuracies(runs[s], kind) - _accuracies(base[s], kind) for s in both]
 
 
-def _asked(record: Record) -> dict[str, Any]:
-    """What decides which test episodes there are."""
-    return {key: value for key, value in record["config"]["dataset"].items() if key in DECIDES}
+def _asked(record: Record, kind: str) -> dict[str, Any]:
+    """What decides which test episodes there are; `limit_test_batches` may have left some out."""
+    asked = {key: value for key, value in record["config"]["dataset"].items() if key in DECIDES}
+    return asked | {"tested": len(record["episodes"].get(kind, ()))}
 
 
 def _plain(line: Mapping[Any, Any]) -> tuple[str, ...]:
@@ -112,15 +113,15 @@ def episodes_markdown(table: pd.DataFrame, title: str) -> str:
         for line in table.to_dict("records"):
             if line["kind"] != kind:
                 continue
-            said = f"{line['difference']:+.2f} ± {line['difference_ci95']:.2f}"
+            said = with_interval(line["difference"], line["difference_ci95"], 2, "+")
             bold = abs(line["difference"]) > np.maximum(line["difference_ci95"], line["difference_seeds_ci95"])
-            said = "–" if np.isnan(line["difference"]) else f"**{said}**" if bold else said
+            said = f"**{said}**" if bold else said
             seeds, less = (
                 "–" if np.isnan(line[f"{name}seeds_ci95"]) else f"{line[f'{name}seeds_ci95']:.2f}"
                 for name in ("", "difference_")
             )
             shown = [key_text(key, line[key]) for key in keys]
-            rows.append([*shown, line["n"], f"{line['acc']:.2f} ± {line['acc_ci95']:.2f}", seeds, said, less])
+            rows.append([*shown, line["n"], with_interval(line["acc"], line["acc_ci95"], 2), seeds, said, less])
         page += ["", f"## {way}-way {shot}-shot", "", *markdown_table(headings, rows, headings[len(keys) :])]
     page += [
         "",

@@ -10,9 +10,9 @@ import pandas as pd
 
 from binlit.config import chosen_weights
 from binlit.results.interval import interval
-from binlit.results.markdown import markdown_table
+from binlit.results.markdown import markdown_table, with_interval
 from binlit.results.record import Record
-from binlit.results.show import key_text, with_interval
+from binlit.results.show import key_text
 from binlit.results.table import KEYS, RowKey, base_of, full_rows, in_order, row_key
 
 EVALUATIONS_PAGE = "evaluations.md"

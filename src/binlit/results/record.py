@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from binlit.config import Config, fingerprint, row_of, tested_checkpoint
 from binlit.paths import EVALUATIONS, MANIFEST, RECORD, RECORDS, repository
 
 Record = dict[str, Any]
+FOUND = ("metrics", "counts")  # what a line of evaluations.jsonl holds beside what was asked for
 LIBRARIES = ("binlit", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy")
 
 
@@ -86,7 +87,8 @@ def set_aside(folder: Path) -> None:
 def read_records(source: Path) -> list[Record]:
     """All records under a folder (result.json files, or records.jsonl), or of one .jsonl file; none kept aside.
 
-    Those of runs that `binlit.evaluate` tested again on the same test set have `evaluations`.
+    Those of runs that `binlit.evaluate` tested again on the same test set have `evaluations`; those that it tested on
+    other kinds of episodes, in the run's own way, have these among their `episodes`.
 
     Raises:
         FileNotFoundError: there is no record; the message says where it looked.
@@ -95,8 +97,15 @@ def read_records(source: Path) -> list[Record]:
         return _lines(source)
     records = []
     for folder, record in read_runs(source):
-        tested = tested_checkpoint(record["config"])
-        again = [line for line in read_evaluations(folder) if line["checkpoint"] == tested and "episodes" not in line]
+        tested = [
+            line for line in read_evaluations(folder) if line["checkpoint"] == tested_checkpoint(record["config"])
+        ]
+        again = [line for line in tested if "episodes" not in line]
+        others = [line.get("counts", {}) for line in tested if _of_the_same_number(line, record)]
+        if others:
+            record["episodes"] = {kind: right for counts in others for kind, right in counts.items()} | record[
+                "episodes"
+            ]
         records.append(record | ({"evaluations": again} if again else {}))
     if records:
         return records
@@ -111,11 +120,33 @@ def read_runs(source: Path) -> list[tuple[Path, Record]]:
     return [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
 
 
+def latest(records: Sequence[Record]) -> list[Record]:
+    """The records without repeats: of several of one run (with the same fingerprint) the newest."""
+    newest = {record["fingerprint"]: record for record in sorted(records, key=lambda record: record["finished"])}
+    return [record for record in records if newest[record["fingerprint"]] is record]
+
+
 def read_evaluations(folder: Path) -> list[Record]:
     """What `binlit.evaluate` found for the run in `folder`; where it tested twice in one way, the later test."""
     path = folder / EVALUATIONS
     tests = _lines(path) if path.is_file() else []
-    return list({json.dumps(test | {"metrics": None}, sort_keys=True): test for test in tests}.values())
+    return list({json.dumps(asked_of(test), sort_keys=True): test for test in tests}.values())
+
+
+def asked_of(test: Record) -> Record:
+    """A line of evaluations.jsonl without what was found: in which way which checkpoint was tested."""
+    return {name: value for name, value in test.items() if name not in FOUND}
+
+
+def _of_the_same_number(test: Record, record: Record) -> bool:
+    """Whether other episodes were tested as the run's own were: as many, of as many queries, bits made in one way."""
+    config, asked = record["config"], test.get("episodes")
+    if not asked or "episodes" not in record:
+        return False
+    data, binary = config["dataset"], config["binary"]
+    own = (data["query"], data["test_episodes"], binary["eval"], binary["eval_draws"], config["seed"])
+    given = (asked["query"], asked["test_episodes"], test["eval"], test["eval_draws"], test["seed"])
+    return given == own and ("weight.eval" not in test or test["weight.eval"] == config["weight"]["eval"])
 
 
 def _lines(path: Path) -> list[Record]:

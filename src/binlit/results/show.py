@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from binlit.config import chosen_by
-from binlit.results.markdown import markdown_table
+from binlit.results.markdown import markdown_table, with_interval
 from binlit.results.record import Record
 
 HEADINGS = {
@@ -117,13 +117,6 @@ def _rule(records: Sequence[Record]) -> str:
 def key_text(name: str, value: object) -> str:
     """A row's key as a table shows it."""
     return "–" if str(value) == "none" and name != "layer" else str(value)
-
-
-def with_interval(mean: float, half: float, digits: int, sign: str = "") -> str:
-    """A mean with the half-width of its interval where there is one; sign="+" for a difference."""
-    if math.isnan(mean):
-        return "–"
-    return f"{mean:{sign}.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}")
 
 
 def _number(value: float, form: str) -> str:

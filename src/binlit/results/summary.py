@@ -19,6 +19,7 @@ from torch import Tensor
 from binlit.binary import OutputSiteWarning
 from binlit.cli import complain
 from binlit.config import Config, row_of
+from binlit.results.markdown import with_interval
 from binlit.results.record import Record
 
 
@@ -56,10 +57,9 @@ def announce(record: Record, folder: Path, note: str, sites: bool) -> None:
     """The run's result in a line; with `sites`, what each binary site did in the last epoch, 0 gradients in red."""
     console, metrics = Console(highlight=False), record["metrics"]
     row = " ".join(str(value) for key, value in record["row"].items() if value != "none" or key == "layer")
-    loss = "nan" if metrics["test/loss"] is None else f"{metrics['test/loss']:.4f}"
     chosen = f"best epoch {record['best_epoch']}" if record["best_epoch"] else "last epoch"
     console.print(
-        f"layer {row}, seed {record['seed']}: [bold]test accuracy {100 * metrics['test/acc']:.2f} %[/], loss {loss}, "
+        f"layer {row}, seed {record['seed']}: [bold]{tested_text(metrics)}[/], "
         f"{chosen} of {len(record['curve'])} ({note})",
         soft_wrap=True,
     )
@@ -80,6 +80,18 @@ def announce(record: Record, folder: Path, note: str, sites: bool) -> None:
             else f"[bold red]no gradient arrives at the binary weight of {site}: it learns nothing[/]",
             soft_wrap=True,
         )
+
+
+def tested_text(metrics: Mapping[str, Any]) -> str:
+    """Accuracy and loss in words; of episodes each kind, with the half-width of its 95 % interval over episodes."""
+    loss = "nan" if metrics["test/loss"] is None else f"{metrics['test/loss']:.4f}"
+    said = f"test accuracy {100 * metrics['test/acc']:.2f} %, loss {loss}"
+    each = []
+    for kind in (name.removeprefix("test/acc_") for name in metrics if name.startswith("test/acc_")):
+        half = metrics.get(f"test/ci95_{kind}")
+        half = math.nan if half is None else half
+        each.append(f"{kind} {with_interval(100 * metrics[f'test/acc_{kind}'], 100 * half, 2)}")
+    return said + (f" ({', '.join(each)})" if each else "")
 
 
 def site_figures(entry: Mapping[str, Any], kind: str = "site") -> dict[str, dict[str, float]]:

@@ -16,7 +16,7 @@ from binlit.config.identity import ADDED_LATER
 from binlit.config.schema import OPTIONS
 from binlit.paths import PACKAGE
 from binlit.results.interval import interval
-from binlit.results.record import Record
+from binlit.results.record import Record, latest
 
 KEYS = ("layer", "mode", "estimator", "anneal")
 LEFT_OUT = {f"{group}.{key}": default for group, key, default in ADDED_LATER}  # a record may not have them
@@ -118,13 +118,12 @@ def _telling(row: Mapping[str, str]) -> RowKey:
 def _groups(records: Sequence[Record], expected: Sequence[Mapping[str, Any]]) -> dict[RowKey, Group]:
     groups: dict[RowKey, Group] = {}
     rows = full_rows(records)
-    latest = {record["fingerprint"]: record for record in sorted(records, key=lambda r: r["finished"])}
-    for record in latest.values():
+    for record in sorted(latest(records), key=lambda record: record["finished"]):
         row = rows[record["fingerprint"]]
         group = groups.setdefault(row_key(row), Group(row))
         (group.done if record["status"] == "ok" else group.failed).append(record)
     for job in expected:
-        if job["fingerprint"] not in latest:
+        if job["fingerprint"] not in rows:
             row = {name: str(value) for name, value in job["row"].items()}
             groups.setdefault(row_key(row), Group(row)).missing += 1
     return groups
