@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -81,6 +82,8 @@ def test_decoded_once_and_again_when_the_files_change(tmp_path, monkeypatch):
     first = load(root)
     monkeypatch.setattr(module, "decode", None)  # a second decoding would fail
     assert torch.equal(load(root).images, first.images)
+    shutil.copytree(root, tmp_path / "copy", copy_function=shutil.copyfile)  # with times of its own
+    assert torch.equal(load(tmp_path / "copy").images, first.images)
     monkeypatch.undo()
     monkeypatch.setattr(module, "ALPHABETS", SMALL)
     monkeypatch.setenv("BINLIT_CACHE_DIR", str(tmp_path / "cache"))
@@ -89,7 +92,10 @@ def test_decoded_once_and_again_when_the_files_change(tmp_path, monkeypatch):
         for name, content in files().items():
             if name.startswith("images_background"):
                 archive.writestr(name, png(9) if name.endswith("0000_01.png") else content)
+    before = set((tmp_path / "cache").glob("*.npy"))
     assert not torch.equal(load(root).images[0, 0], first.images[0, 0])
+    after = set((tmp_path / "cache").glob("*.npy"))
+    assert (len(after), len(after - before)) == (len(before), 1)  # the old part's file is gone
 
 
 @pytest.mark.parametrize(("size", "count"), [(105, 2), (28, 4)])
@@ -173,13 +179,20 @@ def test_a_changed_bit_within_a_loose_file_is_found(tmp_path):
             load(root)
 
 
-def test_resizing_keeps_thin_lines_and_the_full_range():
+@pytest.mark.parametrize("at", [49, 50, 51, 52])
+def test_resizing_keeps_thin_lines_and_the_full_range(at):
+    """As Pillow's anti-aliased filter does it; without anti-aliasing a line of one pixel is lost at most places."""
     image = torch.full((1, 105, 105), 255, dtype=torch.uint8)
-    image[0, 50:53] = 0
+    image[0, at] = 0
+    image[0, at : at + 20, 70] = 0
     small = resized(image, 28)
     assert small.shape == (1, 28, 28)
     assert int(small.min()) == 0
     assert int(small.max()) == 255
+    floats = Image.fromarray(image[0].numpy()).convert("F").resize((28, 28), Image.Resampling.BILINEAR)
+    expected = torch.from_numpy(np.asarray(floats).copy())
+    expected = (expected - expected.min()) * 255 / (expected.max() - expected.min())
+    assert (small[0] - expected).abs().max() < 2
 
 
 def test_a_rotation_is_a_character_of_its_own():

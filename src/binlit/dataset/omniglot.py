@@ -29,7 +29,9 @@ from binlit.paths import cache_dir
 SIDE, EACH = 105, 20
 PACKED = -(-SIDE * SIDE // 8)  # bytes of one image's bits
 AT_ONCE = 50  # characters unpacked at once
+STAMP = 16  # hexadecimal digits of a source's stamp in a cached file's name
 FORMAT = "v1"  # of the cached file
+DIRECTORY = 1 << 22  # bytes at the end of a zip that hold its directory: 2 MB are those of 19,280 images
 SPLITS = ("background", "vinyals")
 FOLDER = "omniglot-py"
 # Characters of each alphabet, in the order of the files. What is missing can so be named.
@@ -64,8 +66,16 @@ class Source:
     path: Path
 
     def stamp(self) -> str:
-        """Changes when the files do: names, sizes and times."""
-        files = [self.path] if self.path.is_file() else sorted(self.path.glob("*/*/*.png"))
+        """Changes when the images do; of loose files also with their times.
+
+        A zip ends with its directory, which has each image's name, size and checksum: copies of it share a stamp.
+        """
+        if self.path.is_file():
+            with self.path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - DIRECTORY))
+                return hashlib.sha256(f"{size} ".encode() + file.read()).hexdigest()
+        files = sorted(self.path.glob("*/*/*.png"))
         lines = [f"{'/'.join(file.parts[-3:])} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -163,7 +173,7 @@ def pixels(source: Source, size: int) -> Tensor:
         DataError: images are missing or damaged; the message names them.
     """
     count = sum(ALPHABETS[source.part].values())
-    name = f"{source.part}-{FORMAT}-{source.stamp()[:16]}"
+    name = f"{source.part}-{FORMAT}-{source.stamp()[:STAMP]}"
 
     def unpacked() -> np.ndarray:
         packed = kept(f"{name}.npy", (count, EACH, PACKED), lambda: decode(source))
@@ -195,6 +205,10 @@ def kept(name: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> n
             temporary = cached.with_name(f".{cached.name}.{os.getpid()}.npy")
             np.save(temporary, array)
             temporary.replace(cached)
+            part, stamp = name.rsplit(f"-{FORMAT}-", 1)
+            for old in cached.parent.glob(f"{part}-{FORMAT}-{'[0-9a-f]' * STAMP}{stamp[STAMP:]}"):
+                if old != cached:  # of files that have changed since: else the cache would grow with every change
+                    old.unlink()
     return array
 
 
