@@ -147,6 +147,8 @@ def _unknown_option(group: str, option: str) -> str:
 
 def _unknown_key(key: str, text: str) -> str:
     keys = _known_keys()
+    if owners := [f"{key.split('.')[0]}={option}" for option in sorted(keys.get(key, ())) if option]:
+        return f"there is no setting '{key}' with the options that are chosen; {' or '.join(owners)} has it"
     near = nearest(key, keys)
     if key == "experiment" or near == "experiment":
         return f"'{key}' is not in the defaults; write +experiment=NAME, with NAME one of {', '.join(_experiments())}"
@@ -158,16 +160,18 @@ def _experiments() -> list[str]:
     return sorted(path.stem for path in (config_dir() / "experiment").glob("*.yaml"))
 
 
-def _known_keys() -> list[str]:
-    """Every dotted key that some option in conf/ has, and the groups themselves."""
-    keys: set[str] = {"experiment"}
+def _known_keys() -> dict[str, set[str]]:
+    """Every dotted key that there is in conf/, and the groups themselves; with the options that have it."""
+    keys: dict[str, set[str]] = {"experiment": set()}
     for path in config_dir().rglob("*.yaml"):
         group = "" if path.parent == config_dir() else path.parent.relative_to(config_dir()).as_posix()
         if group.startswith(("hydra", "experiment")):
             continue
         content = OmegaConf.to_container(OmegaConf.load(path))
-        keys |= set(_dotted(content, group)) | ({group} if group else set())
-    return sorted(key for key in keys if not key.startswith(("defaults", "hydra")))
+        for key in [*_dotted(content, group), *([group] if group else [])]:
+            if not key.startswith(("defaults", "hydra")):
+                keys.setdefault(key, set()).update({path.stem} if group else ())
+    return dict(sorted(keys.items()))
 
 
 def _dotted(node: Any, path: str) -> Iterator[str]:

@@ -91,10 +91,11 @@ def _test_folder(source: Path, asked: Config) -> float:
     runs = {folder: config for folder, config in runs.items() if not config["trainer"].get("fast_dev_run")}
     if not runs:
         raise ConfigError(f"there is no finished run under {source}: train one into it first")
+    few = {folder: config for folder, config in runs.items() if config["task"]["name"] == "few_shot"}
     concerned = [
         folder / "checkpoints" / tested_checkpoint(config)
-        for folder, config in runs.items()
-        if (episodes and config["task"]["name"] == "few_shot")
+        for folder, config in (few if episodes else runs).items()
+        if episodes
         or (weights is not None and chosen_weights(config))
         or (bits is not None and chosen_layers(config) and config["binary"]["mode"] == "stochastic")
         or (bits == "mean" and chosen_weights(config) and config["weight"]["eval"] == "sample")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from binlit.config import ConfigError, check, chosen_by, fingerprint, row_of, run_folder, tested_checkpoint
+from binlit import config
+from binlit.config import ConfigError, check, chosen_by, fingerprint, row_of, run_folder
 from binlit.paths import config_dir, repository
 
 
@@ -54,6 +55,11 @@ SLIPS = [
     ("dataset=omniglot_fewshot", ["does not fit task=classification", "+experiment=omniglot_fewshot"]),
     ("model=conv4", ["model=conv4 does not fit task=classification"]),
     ("callbacks.best.monitr=x", ["did you mean callbacks.best.monitor?"]),
+    ("trainer.check_val_every_n_epoch=11", ["no validation in", "callbacks.best=null"]),
+    (
+        "dataset.val_episodes=5",
+        ["with the options that are chosen", "dataset=glyphs_fewshot or dataset=omniglot_fewshot"],
+    ),
 ]
 
 
@@ -65,7 +71,10 @@ FEW_SHOT = ["dataset=glyphs_fewshot", "task=few_shot", "model=conv4"]
     [
         (["dataset=omniglot", "dataset.classes=al"], ["dataset.classes=al", "background, all", "did you mean all?"]),
         (["dataset=glyphs", "dataset.classes=all"], ["dataset.classes='all'"]),
-        (["dataset=glyphs", "dataset.rotations=[45]"], ["dataset.rotations"]),
+        (
+            ["dataset=glyphs", "dataset.rotations=[45]"],
+            ["dataset.rotations=45 is not allowed; choose 0 or 90 or 180 or 270$"],
+        ),
         (["dataset=omniglot", "dataset.rotations=90"], ["dataset.rotations=90", "list"]),
         (["dataset=omniglot", "dataset.rotations=[0,0]"], ["dataset.rotations=[0, 0]", "twice"]),
         (["dataset=omniglot", "dataset.classes=5000"], ["dataset.classes=5000", "at most 1623"]),
@@ -83,13 +92,18 @@ FEW_SHOT = ["dataset=glyphs_fewshot", "task=few_shot", "model=conv4"]
         ([*FEW_SHOT, "task.distance=l2"], ["task.distance=l2", "squared_l2 or cosine"]),
         ([*FEW_SHOT, "callbacks=probe"], ["callbacks=probe", "classification"]),
         ([*FEW_SHOT, "estimator=bitflip"], ["estimator=bitflip", "share losses", "rloo"]),
+        ([*FEW_SHOT, "dataset.also=[[5,1]]"], ["dataset.also=[[5, 1]]", "tested anyhow"]),
+        ([*FEW_SHOT, "dataset.also=[[5,5],[5,5]]"], ["a kind of episode twice"]),
+        ([*FEW_SHOT, "binary.layer=output"], ["binary.layer=output", "write last"]),
+        (["+experiment=glyphs_fewshot", "dataset=glyphs"], ["dataset.train_way", "dataset=omniglot_fewshot or"]),
+        (["+experiment=omniglot_fewshot", "task=classification"], ["task.scale", "task=few_shot has it"]),
     ],
 )
 def test_slips_of_characters_and_episodes(overrides, parts):
     with pytest.raises(ConfigError) as caught:
         composed(*overrides)
     for part in parts:
-        assert part in str(caught.value)
+        assert part in str(caught.value) + "$"
 
 
 @pytest.mark.parametrize(
@@ -306,7 +320,7 @@ def test_fingerprint_sees_what_decides_and_only_that():
 )
 def test_the_tested_epoch_is_that_of_the_callback_that_keeps_checkpoints(overrides, metric, file):
     cfg = composed(*overrides)
-    assert (chosen_by(cfg), tested_checkpoint(cfg)) == (metric, file)
+    assert (chosen_by(cfg), config.tested_checkpoint(cfg)) == (metric, file)
 
 
 def test_draws_of_weights_at_test_time_decide_too():
@@ -331,9 +345,16 @@ def test_the_scale_of_bits_is_that_of_squared_distances():
     assert [scale(f"binary.layer={layer}") for layer in ("null", "3", "[3,4]", "all")] == [None, None, 0.25, 0.25]
     assert scale("binary.layer=4", "binary.levels=pm1") == 0.0625
     assert scale("binary.layer=4", "task.distance=cosine") is None
+    assert scale("binary.layer=4", "binary.share=0.5") is None  # the real half can choose its own
     for weights in ("all", "[1,2,3,4]", "inner"):
         study_b = composed("+experiment=binary_weights_mlp", f"binary.weights={weights}")
         assert (study_b["model"]["dropout"], study_b["trainer"]["max_epochs"]) == (0, 50)
+
+
+def test_without_a_binary_layer_an_estimator_changes_nothing():
+    plain, same = ["+experiment=omniglot", "binary.layer=null"], ["estimator=rloo"]
+    assert fingerprint(composed(*plain)) == fingerprint(composed(*plain, *same))
+    assert composed(*plain[:1], "binary.layer=1", *same)["optimizer"]["lr"] == 0.001
 
 
 def test_a_choice_on_the_command_line_wins_over_the_experiments(monkeypatch):

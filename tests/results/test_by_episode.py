@@ -73,6 +73,14 @@ def test_report_writes_the_page(tmp_path):
     assert (tmp_path / "episodes.md").read_text() == episodes_markdown(episode_table(RECORDS), "few (d, m)")
 
 
+def test_rows_that_were_tested_on_fewer_episodes_are_not_paired_and_one_episode_has_no_interval():
+    table = episode_table([record("none", 0, [75, 70]), record("2", 0, [70, 66, 55])])
+    assert np.isnan(table["difference"].tolist()).all()
+    page = episodes_markdown(episode_table([record("none", 0, [75]), record("2", 0, [60])]), "t")
+    assert "nan" not in page
+    assert "| 80.00 |" in page
+
+
 def test_recipes_are_kept_apart_and_compared_with_their_own_base():
     def at(rate: float, records: list[dict]) -> list[dict]:
         changed = []

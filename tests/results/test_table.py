@@ -115,6 +115,16 @@ def test_a_record_seen_twice_counts_once():
     assert build_table([record(ST1, 0, 0.9)] * 2, experiment="other")["n"].tolist() == [1]
 
 
+def test_a_run_reported_from_two_folders_counts_once_on_every_page(tmp_path):
+    one = record(ST1, 0, 0.9) | {"curve": [{"epoch": 1, "site/a/ones": 0.5}]}
+    for folder in ("a", "b"):
+        write_record(tmp_path / folder / "run", one)
+    assert main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "docs"), "--sites"]) == 0
+    assert len((tmp_path / "docs" / "records.jsonl").read_text().splitlines()) == 1
+    assert "\n1 runs of" in (tmp_path / "docs" / "table.md").read_text()
+    assert "| 1 | 50.0 |" in (tmp_path / "docs" / "sites.md").read_text()
+
+
 def test_report_writes_four_files_from_folders_and_again_from_records(tmp_path, capsys):
     for i, one in enumerate([record(NONE, 0, 0.98), record(ST1, 0, 0.97), record(ST1, 1, 0.96)]):
         write_record(tmp_path / "runs" / str(i), one)

@@ -119,6 +119,9 @@ def _sentence(schema: type[BaseModel], detail: ErrorDetails, path: str, field: s
         if len(detail["loc"]) > 1:  # inside binary, which is nested in Run
             known = list(Run.model_fields["binary"].annotation.model_fields)  # type: ignore[union-attr]
             field = str(detail["loc"][1])
+        options = OPTIONS.get(path.partition(".")[0], {})
+        if owners := [f"{path.partition('.')[0]}={name}" for name, option in options.items() if _has(option, field)]:
+            return f"{path}={value!r}: the chosen option has no setting '{path}'; {' or '.join(owners)} has it"
         near = nearest(field, [*known, "experiment"] if schema is Run else known)
         prefix = path.rpartition(".")[0] + "." if "." in path else ""
         meant = f"+experiment={value}" if near == "experiment" else f"{prefix}{near}"
@@ -135,7 +138,7 @@ def _sentence(schema: type[BaseModel], detail: ErrorDetails, path: str, field: s
     if choices and isinstance(value, str | int | float) and kind != "list_type":
         near = nearest(str(value), choices)
         hint = f" (did you mean {near}?)" if near else ""
-        others = "" if kind == "literal_error" and len(get_args(where)) == len(choices) else ", or a number ≥ 1"
+        others = ", or a number ≥ 1" if _has_others(where) else ""
         return f"{path}={value} is not allowed; choose {' or '.join(choices)}{others}{hint}"
     value = node.get(field, value) if schema is not Run else value
     return f"{path}={value!r} is not allowed: {detail['msg'][0].lower()}{detail['msg'][1:]}"
@@ -148,6 +151,17 @@ def _annotation(schema: type[BaseModel], loc: list[str]) -> Any:
     if len(loc) > 1 and isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _annotation(annotation, loc[1:])
     return annotation
+
+
+def _has(option: type[BaseModel], field: str) -> bool:
+    return field in {info.alias or name for name, info in option.model_fields.items()} and field[0] != "_"
+
+
+def _has_others(annotation: Any) -> bool:
+    """Whether there are values beside the literals: other types than a list of these, or None."""
+    if annotation is None or annotation is type(None) or str(annotation).startswith("typing.Literal"):
+        return False
+    return not get_args(annotation) or any(_has_others(part) for part in get_args(annotation))
 
 
 def _literals(annotation: Any) -> list[Any]:

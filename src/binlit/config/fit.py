@@ -10,6 +10,7 @@ from binlit.config.estimator_options import RELAXATIONS, SCORE_FUNCTIONS
 from binlit.config.read import (
     Config,
     channels,
+    chosen_by,
     chosen_layers,
     chosen_weights,
     image_size,
@@ -169,12 +170,31 @@ def _misfits(cfg: Config) -> Iterable[str]:
             "estimator=bitflip is right for one example at a time, and the drawings of an episode share losses; choose "
             "another score function, such as rloo or disarm"
         )
+    if model["name"] in ENCODERS and "output" in chosen_layers(cfg):
+        yield (
+            f"binary.layer=output: model '{model['name']}' ends with an embedding, not with a classifier's output; "
+            "write last for a binary embedding"
+        )
+    yield from _never_validated(cfg)
     for name, node in cfg["callbacks"].items():
         monitor = (node or {}).get("monitor")
         if monitor is not None and monitor not in METRICS:
             near = nearest(monitor, METRICS)
             hint = f" (did you mean {near}?)" if near else ""
             yield f"callbacks.{name}.monitor={monitor} is not logged; choose {', '.join(METRICS)}{hint}"
+
+
+def _never_validated(cfg: Config) -> Iterable[str]:
+    """A tested epoch that is to be chosen by validation, of which there is none."""
+    trainer, monitor = cfg["trainer"], chosen_by(cfg)
+    if monitor is None or not monitor.startswith("val/") or trainer.get("fast_dev_run"):
+        return
+    every, epochs = trainer.get("check_val_every_n_epoch"), trainer.get("max_epochs")
+    if every and epochs and every > epochs:
+        yield (
+            f"trainer.check_val_every_n_epoch={every} leaves no validation in {epochs} epochs to choose the tested one "
+            "by; give a smaller number, or callbacks.best=null for the last epoch"
+        )
 
 
 def _too_many(data: Config) -> Iterable[str]:
@@ -198,6 +218,12 @@ def _too_many(data: Config) -> Iterable[str]:
         each = data.get("drawings_each", DRAWINGS)
         kinds = {"train_shot and dataset.train_query": data["train_shot"] + data["train_query"]}
         kinds["shot and dataset.query"] = max([data["shot"], *(shot for _, shot in data["also"])]) + data["query"]
+        tests = [(data["way"], data["shot"]), *map(tuple, data["also"])]
+        if len(set(tests)) < len(tests):
+            yield (
+                f"dataset.also={data['also']} names a kind of episode twice, or that of dataset.way={data['way']} "
+                f"dataset.shot={data['shot']}, which is tested anyhow; leave it out"
+            )
         if any(way < 2 for way, _ in data["also"]):
             yield f"dataset.also={data['also']} has a test with one class, where every answer is right; give 2 or more"
         for keys, count in kinds.items():

@@ -25,10 +25,13 @@ def chosen_layers(cfg: Config) -> list[str]:
 
 
 def binary_embedding(cfg: Any) -> bool:
-    """Whether the net's last site is binary, however that is written. `cfg` need not have been checked."""
+    """Whether the net's last site is binary, however that is written, with all its channels.
+
+    `cfg` need not have been checked.
+    """
     layer, sites = cfg["binary"]["layer"], list(cfg["model"]["sites"])
     layer = list(layer) if isinstance(layer, Sequence) and not isinstance(layer, str) else layer
-    return str(len(sites)) in _chosen(layer, sites)
+    return str(len(sites)) in _chosen(layer, sites) and cfg["binary"].get("share", 1) == 1
 
 
 def scale_of_bits(cfg: Any, each: float) -> float | None:
@@ -36,7 +39,7 @@ def scale_of_bits(cfg: Any, each: float) -> float | None:
 
     None where embeddings are not binary, or the distance is another. `cfg` need not have been checked.
     """
-    if not binary_embedding(cfg) or cfg["task"]["distance"] != "squared_l2":
+    if not binary_embedding(cfg) or cfg["task"].get("distance") != "squared_l2":
         return None
     return each / 4 if cfg["binary"]["levels"] == "pm1" else each  # -1 and 1 are 4 apart when squared, 0 and 1 are 1
 

@@ -152,7 +152,7 @@ def source(part: str, data_dir: Path, download: bool) -> Source:
     looked = ", ".join(str(root / FOLDER) for root in roots(data_dir))
     raise DataError(
         f"no {part}.zip and no folder {part} in {looked}, and {why}. Put them there, or set BINLIT_DATA_DIR to a "
-        "folder that holds omniglot-py; dataset=glyphs draws characters of its own, without any file"
+        "folder that holds omniglot-py; +experiment=glyphs and glyphs_fewshot draw characters of their own"
     )
 
 

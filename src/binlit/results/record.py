@@ -122,8 +122,9 @@ def read_runs(source: Path) -> list[tuple[Path, Record]]:
 
 def latest(records: Sequence[Record]) -> list[Record]:
     """The records without repeats: of several of one run (with the same fingerprint) the newest."""
-    newest = {record["fingerprint"]: record for record in sorted(records, key=lambda record: record["finished"])}
-    return [record for record in records if newest[record["fingerprint"]] is record]
+    by_time = sorted(range(len(records)), key=lambda number: records[number]["finished"])
+    newest = {records[number]["fingerprint"]: number for number in by_time}
+    return [records[number] for number in sorted(newest.values())]
 
 
 def read_evaluations(folder: Path) -> list[Record]:
