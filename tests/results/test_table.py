@@ -115,6 +115,14 @@ def test_a_record_seen_twice_counts_once():
     assert build_table([record(ST1, 0, 0.9)] * 2, experiment="other")["n"].tolist() == [1]
 
 
+def test_a_further_net_with_nothing_binary_leaves_the_costs_of_the_others():
+    """Rows of one recipe, and nets with nothing binary of two: each row is compared with the net of its own."""
+    runs = [record(NONE, 0, 0.98, optimizer={"lr": 0.1}), record(NONE, 0, 0.90, optimizer={"lr": 0.5})]
+    runs += [record(ST1, 0, 0.97, optimizer={"lr": 0.1}, anneal={"k": k}) for k in (1, 2)]
+    costs = build_table(runs, experiment="other")["acc_cost"].tolist()
+    assert costs == pytest.approx([0, 0, 1, 1])
+
+
 def test_a_run_reported_from_two_folders_counts_once_on_every_page(tmp_path):
     one = record(ST1, 0, 0.9) | {"curve": [{"epoch": 1, "site/a/ones": 0.5}]}
     for folder in ("a", "b"):

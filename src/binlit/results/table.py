@@ -75,14 +75,18 @@ def _add_costs(lines: list[dict[str, Any]]) -> None:
 
 
 def base_of(row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The row with nothing binary that a row is compared with: of its own net and setting, or the net's only one."""
-    plain = [
-        other
-        for other in rows
-        if other["layer"] == "none" and "weights" not in other and other.get("net", "") == row.get("net", "")
-    ]
-    found = [other for other in plain if other.get("setting", "") == row.get("setting", "")] or plain
+    """The row with nothing binary that a row is compared with: of its own net and recipe, or the net's only one."""
+    plain = [other for other in rows if _is_plain(other) and other.get("net", "") == row.get("net", "")]
+    found = [other for other in plain if _settings(other) <= _settings(row)] or plain
     return found[0] if len(found) == 1 else None
+
+
+def _is_plain(row: Mapping[str, Any]) -> bool:
+    return row["layer"] == "none" and "weights" not in row
+
+
+def _settings(row: Mapping[str, Any]) -> set[str]:
+    return set(filter(None, str(row.get("setting", "")).split(", ")))
 
 
 def published_rows(experiment: str) -> dict[RowKey, dict[str, float]]:
@@ -142,23 +146,28 @@ def full_rows(records: Sequence[Record]) -> dict[str, dict[str, str]]:
 def variants_of(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     """{fingerprint: {"setting": "optimizer.lr=0.01"}} where records of one row differ in more than the seed.
 
-    So that a sweep over any other setting gets a row each, and two recipes are never averaged.
+    So that a sweep over any other setting gets a row each, and two recipes are never averaged. Where nets with nothing
+    binary differ, all rows say what they have of that: each can then be compared with the one of its own recipe.
     """
     by_row: dict[RowKey, list[Record]] = {}
     for record in records:
         by_row.setdefault(row_key(record["row"]), []).append(record)
     named: dict[str, dict[str, str]] = {}
-    for same_row in by_row.values():
+    of_plain: dict[str, set[str]] = {}
+    for same_row in sorted(by_row.values(), key=lambda same_row: not _is_plain(same_row[0]["row"])):
         flat = [dict(_leaves(decisive(record["config"]))) for record in same_row]
-        differing = sorted(
+        row = same_row[0]["row"]
+        differing = {
             name
             for name in {name for one in flat for name in one}
             if name.rpartition(".")[2] != "seed" and len({str(one.get(name)) for one in flat}) > 1
-        )
-        differing = [name for name in differing if name not in _following_length(flat)]
+        } - _following_length(flat)
+        if _is_plain(row):
+            of_plain[row.get("net", "")] = differing
+        differing |= of_plain.get(row.get("net", ""), set())
         if differing:
             for record, one in zip(same_row, flat, strict=True):
-                values = (f"{name}={one.get(name, LEFT_OUT.get(name))}" for name in differing)
+                values = (f"{name}={one.get(name, LEFT_OUT.get(name))}" for name in sorted(differing))
                 named[record["fingerprint"]] = {"setting": ", ".join(values)}
     return named
 
