@@ -152,7 +152,7 @@ def test_a_cut_zip_and_a_missing_one_are_named(tmp_path):
     with pytest.raises(DataError, match=r"images_evaluation.zip is no zip file, or is cut off"):
         load(root)
     path.unlink()
-    with pytest.raises(DataError, match=r"no images_evaluation.zip .* dataset=glyphs"):
+    with pytest.raises(DataError, match=r"no images_evaluation.zip .* glyphs_fewshot draw"):
         load(root)
 
 
