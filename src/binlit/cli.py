@@ -69,7 +69,7 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
     except SLIPS as error:
         if full == "1":
             raise
-        complain(translated(error))
+        complain(translated(error, config_name))
         sys.exit(USAGE_ERROR)
     finally:
         if full is None:
@@ -117,7 +117,7 @@ def complain(message: object) -> None:
     print(f"{red}binlit: {message}{plain}", file=sys.stderr)
 
 
-def translated(error: Exception) -> str:
+def translated(error: Exception, config_name: str = "config") -> str:
     """Hydra's complaint in a line or two: the value, what is allowed, the nearest valid name."""
     text = str(error)
     if isinstance(error, ConfigError):
@@ -128,7 +128,7 @@ def translated(error: Exception) -> str:
         group, option = found.groups()
         return _unknown_option(group, option)
     if isinstance(error, ConfigCompositionException) and (found := re.search(r"override '([^']+)'", text)):
-        return _unknown_key(found[1], text)
+        return _unknown_key(found[1], text) if config_name == "config" else _no_such_key(found[1], config_name)
     if isinstance(error, OverrideParseException):
         return f"cannot read '{getattr(error, 'override', '')}': {text.splitlines()[0]}"
     cause = error.__cause__
@@ -154,6 +154,15 @@ def _unknown_key(key: str, text: str) -> str:
         return f"'{key}' is not in the defaults; write +experiment=NAME, with NAME one of {', '.join(_experiments())}"
     hint = f"did you mean {near}?" if near else text.splitlines()[0]
     return f"there is no setting '{key}'; {hint}"
+
+
+def _no_such_key(key: str, config_name: str) -> str:
+    """For a command with a config of its own, whose settings are few."""
+    content = OmegaConf.to_container(OmegaConf.load(config_dir() / f"{config_name}.yaml"))
+    keys = [one for one in _dotted(content, "") if not one.startswith(("defaults", "hydra"))]
+    near = nearest(key, keys)
+    hint = f"did you mean {near}?" if near else f"choose {', '.join(keys)}"
+    return f"this command has no setting '{key}'; {hint}"
 
 
 def _experiments() -> list[str]:

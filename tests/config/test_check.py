@@ -240,6 +240,12 @@ def test_help_and_errors_answer_without_torch(cli):
     assert not [line for line in shown.stderr.splitlines() if line.endswith(" torch")]
 
 
+def test_a_command_with_a_config_of_its_own_names_its_own_settings(cli):
+    said = cli("evaluate", "checkpoint=x", "dataset.val_episodes=5")
+    assert said.returncode == 2
+    assert "this command has no setting 'dataset.val_episodes'; did you mean dataset.test_episodes?" in said.stderr
+
+
 def test_seed_zero_is_a_seed():
     assert composed("seed=0")["seed"] == 0
     assert composed("seed=0")["dataset"]["seed"] == 0
