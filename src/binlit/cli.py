@@ -54,7 +54,7 @@ OmegaConf.register_new_resolver("given", lambda choice, yes, no: no if no_choice
 OmegaConf.register_new_resolver(
     "binary_embedding", lambda yes, no, *, _root_: yes if binary_embedding(_root_) else no, replace=True
 )
-# `${scale_of_bits:0.25}` is task.scale where embeddings are bits: 0.25 for each in which two of them differ.
+# `${scale_of_bits:0.33}` is task.scale where embeddings are bits: 0.33 for each in which two of them differ.
 OmegaConf.register_new_resolver("scale_of_bits", lambda each, *, _root_: scale_of_bits(_root_, each), replace=True)
 # `${decay:0.0001,${trainer.max_epochs}}` is the factor of an epoch that comes to 0.0001 after all of them.
 OmegaConf.register_new_resolver("decay", lambda whole, epochs: whole ** (1 / epochs), replace=True)

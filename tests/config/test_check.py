@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+import binlit.cli  # noqa: F401 - registers the resolvers
 from binlit import config
 from binlit.config import ConfigError, check, chosen_by, fingerprint, row_of, run_folder
 from binlit.paths import config_dir, repository
@@ -340,7 +341,7 @@ def test_draws_of_weights_at_test_time_decide_too():
 @pytest.mark.parametrize("layer", ["4", "last", "[4]", "'4'", "[features.act4]"])
 def test_a_recipe_does_not_depend_on_how_a_layer_is_spelled(layer):
     few = composed("+experiment=omniglot_fewshot", f"binary.layer={layer}")
-    assert few["task"]["scale"] == 0.25
+    assert few["task"]["scale"] == 0.33
     assert fingerprint(few) == fingerprint(composed("+experiment=omniglot_fewshot", "binary.layer=4"))
 
 
@@ -348,8 +349,8 @@ def test_the_scale_of_bits_is_that_of_squared_distances():
     def scale(*overrides):
         return composed("+experiment=omniglot_fewshot", *overrides)["task"]["scale"]
 
-    assert [scale(f"binary.layer={layer}") for layer in ("null", "3", "[3,4]", "all")] == [None, None, 0.25, 0.25]
-    assert scale("binary.layer=4", "binary.levels=pm1") == 0.0625
+    assert [scale(f"binary.layer={layer}") for layer in ("null", "3", "[3,4]", "all")] == [None, None, 0.33, 0.33]
+    assert scale("binary.layer=4", "binary.levels=pm1") == 0.0825
     assert scale("binary.layer=4", "task.distance=cosine") is None
     assert scale("binary.layer=4", "binary.share=0.5") is None  # the real half can choose its own
     for weights in ("all", "[1,2,3,4]", "inner"):
