@@ -65,7 +65,8 @@ def _test(path: Path, asked: Config, again: bool = True) -> float:
         way += "".join(f", dataset.{name}={value}" for name, value in episodes.items())
     run = path.parents[1] if path.parent.name == "checkpoints" else None
     before = read_evaluations(run) if run else []
-    known = [{name: old[name] for name in FOUND if name in old} for old in before if asked_of(old) == line]
+    before = [old for old in before if asked_of(old) == line and ("counts" in old or not episodes)]
+    known = [{name: old[name] for name in FOUND if name in old} for old in before]
     found = evaluate(config, saved["state_dict"]) if again or not known else known[0]
     print(f"{path}, {way}, seed {config['seed']}: {tested_text(found['metrics'])}", flush=True)
     if run and found not in known:

@@ -97,15 +97,12 @@ def read_records(source: Path) -> list[Record]:
         return _lines(source)
     records = []
     for folder, record in read_runs(source):
-        tested = [
-            line for line in read_evaluations(folder) if line["checkpoint"] == tested_checkpoint(record["config"])
-        ]
+        checkpoint = tested_checkpoint(record["config"])
+        tested = [line for line in read_evaluations(folder) if line["checkpoint"] == checkpoint]
         again = [line for line in tested if "episodes" not in line]
-        others = [line.get("counts", {}) for line in tested if _of_the_same_number(line, record)]
-        if others:
-            record["episodes"] = {kind: right for counts in others for kind, right in counts.items()} | record[
-                "episodes"
-            ]
+        for line in tested:
+            if _on_other_episodes(line, record):
+                record["episodes"] = line["counts"] | record["episodes"]
         records.append(record | ({"evaluations": again} if again else {}))
     if records:
         return records
@@ -139,13 +136,13 @@ def asked_of(test: Record) -> Record:
     return {name: value for name, value in test.items() if name not in FOUND}
 
 
-def _of_the_same_number(test: Record, record: Record) -> bool:
-    """Whether other episodes were tested as the run's own were: as many, of as many queries, bits made in one way."""
+def _on_other_episodes(test: Record, record: Record) -> bool:
+    """Whether a test differs from the run's own in the kind of episodes alone: as many, of as many queries."""
     config, asked = record["config"], test.get("episodes")
-    if not asked or "episodes" not in record:
+    if not asked or "counts" not in test or "episodes" not in record:
         return False
     data, binary = config["dataset"], config["binary"]
-    own = (data["query"], data["test_episodes"], binary["eval"], binary["eval_draws"], config["seed"])
+    own = (data["query"], data["test_episodes"], binary["eval"], binary.get("eval_draws", 1), config["seed"])
     given = (asked["query"], asked["test_episodes"], test["eval"], test["eval_draws"], test["seed"])
     return given == own and ("weight.eval" not in test or test["weight.eval"] == config["weight"]["eval"])
 
