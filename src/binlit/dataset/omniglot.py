@@ -6,13 +6,12 @@ folder, which is only ever read.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +20,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from binlit.dataset.cache import kept
 from binlit.dataset.drawings import Drawings, resized
 from binlit.dataset.errors import DataError
-from binlit.dataset.fetch import alone, fetched, roots
-from binlit.paths import cache_dir
+from binlit.dataset.fetch import fetched, roots
 
 SIDE, EACH = 105, 20
 PACKED = -(-SIDE * SIDE // 8)  # bytes of one image's bits
 AT_ONCE = 50  # characters unpacked at once
-STAMP = 16  # hexadecimal digits of a source's stamp in a cached file's name
 FORMAT = "v1"  # of the cached file
 DIRECTORY = 1 << 22  # bytes at the end of a zip that hold its directory: 2 MB are those of 19,280 images
 SPLITS = ("background", "vinyals")
@@ -173,10 +171,10 @@ def pixels(source: Source, size: int) -> Tensor:
         DataError: images are missing or damaged; the message names them.
     """
     count = sum(ALPHABETS[source.part].values())
-    name = f"{source.part}-{FORMAT}-{source.stamp()[:STAMP]}"
+    stem, stamp = f"{source.part}-{FORMAT}", source.stamp()[:16]
 
     def unpacked() -> np.ndarray:
-        packed = kept(f"{name}.npy", (count, EACH, PACKED), lambda: decode(source))
+        packed = kept(stem, stamp, ".npy", (count, EACH, PACKED), lambda: decode(source))
         images = np.empty((count, EACH, size, size), dtype=np.uint8)
         for start in range(0, count, AT_ONCE):  # all of them unpacked would be 358 MB
             bits = np.unpackbits(packed[start : start + AT_ONCE], axis=2, count=SIDE * SIDE)
@@ -186,30 +184,7 @@ def pixels(source: Source, size: int) -> Tensor:
 
     if size == SIDE:  # kept as bits alone: whole pixels would take eight times the room
         return torch.from_numpy(unpacked())
-    return torch.from_numpy(kept(f"{name}-{size}.npy", (count, EACH, size, size), unpacked))
-
-
-def kept(name: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The uint8 array of `shape` in the cache's file `name`, or what `make` gives, which is put there."""
-    cached = cache_dir() / name
-    with contextlib.ExitStack() as held:
-        with contextlib.suppress(OSError):  # a cache that cannot be written is done without
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone(cached.with_suffix(".lock")))  # jobs side by side: one decodes
-        with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or damaged
-            array = np.load(cached, allow_pickle=False)
-            if array.shape == shape and array.dtype == np.uint8:
-                return array
-        array = make()
-        with contextlib.suppress(OSError):
-            temporary = cached.with_name(f".{cached.name}.{os.getpid()}.npy")
-            np.save(temporary, array)
-            temporary.replace(cached)
-            part, stamp = name.rsplit(f"-{FORMAT}-", 1)
-            for old in cached.parent.glob(f"{part}-{FORMAT}-{'[0-9a-f]' * STAMP}{stamp[STAMP:]}"):
-                if old != cached:  # of files that have changed since: else the cache would grow with every change
-                    old.unlink()
-    return array
+    return torch.from_numpy(kept(stem, stamp, f"-{size}.npy", (count, EACH, size, size), unpacked))
 
 
 def decode(source: Source) -> np.ndarray:
