@@ -21,8 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,6 +46,14 @@ class Stamp(Callback):
     def on_train_batch_end(self, *_):
         print("\\nstep done at", time.time())
 """  # a module for the measured process
+
+
+class Measured(NamedTuple):
+    """Of a process: wall seconds in all, peak resident MB, wall seconds to the end of its first step (nan: none)."""
+
+    seconds: float
+    peak: float
+    step: float
 
 
 def write_files(data: Episodes, folder: Path, classes: int) -> list[list[Path]]:
@@ -111,8 +120,8 @@ def drawing_share(data: Episodes, seconds_an_episode: float) -> str:
     return f"drawing an episode: {1e3 * each:.2f} ms, {100 * each / seconds_an_episode:.1f} % of its step in bf16"
 
 
-def one_step(cache: Path, *more: str) -> tuple[float, float, float]:
-    """One training step, one batch of validation and of each test: seconds in all, peak MB, seconds to that step."""
+def one_step(cache: Path, *more: str) -> Measured:
+    """A run of one training step, with one batch of validation and of each test."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "stamp.py").write_text(STAMP, encoding="utf-8")
         words = ["+experiment=omniglot_fewshot", "binary.layer=3", "threads=1", "trainer.max_epochs=1", *more]
@@ -121,8 +130,8 @@ def one_step(cache: Path, *more: str) -> tuple[float, float, float]:
         return measured(code + "runpy.run_module('binlit.train', None, '__main__')", cache)
 
 
-def libraries(cache: Path) -> tuple[float, float, float]:
-    """Seconds and peak resident MB of importing what a run imports, and of one convolution; nan for a step."""
+def libraries(cache: Path) -> Measured:
+    """Importing what a run imports, and one convolution."""
     return measured(
         "import binlit.libraries; binlit.libraries.load_libraries();"
         "import torch, torchvision, scipy.stats, pandas, torch.utils.tensorboard, binlit.results.summary;"
@@ -131,11 +140,8 @@ def libraries(cache: Path) -> tuple[float, float, float]:
     )
 
 
-def measured(code: str, cache: Path) -> tuple[float, float, float]:
-    """Of a process with one thread: wall seconds, peak resident MB, wall seconds until its `STAMP` (nan without).
-
-    What it says is shown where it fails.
-    """
+def measured(code: str, cache: Path) -> Measured:
+    """A process with one thread; what it says is shown where it fails."""
     peak = "open('/proc/self/status').read().split('VmHWM:')[1]"
     last = f"import atexit; atexit.register(lambda: print('\\npeak', {peak}))"
     environment = os.environ | {"BINLIT_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
@@ -145,7 +151,8 @@ def measured(code: str, cache: Path) -> tuple[float, float, float]:
     if done.returncode:
         raise SystemExit(done.stderr)
     stamp = done.stdout.rpartition("\nstep done at ")[2].split()[0] if "\nstep done at " in done.stdout else "nan"
-    return seconds, int(done.stdout.rpartition("\npeak")[2].split()[0]) / 1e3, float(stamp) - begun  # Linux gives kB
+    held = int(done.stdout.rpartition("\npeak")[2].split()[0]) / 1e3  # Linux gives kB
+    return Measured(seconds, held, float(stamp) - begun)
 
 
 def compare_speed(data: Episodes, rounds: int, episodes: int, console: Console) -> None:
@@ -169,27 +176,23 @@ def compare_speed(data: Episodes, rounds: int, episodes: int, console: Console) 
     console.print(drawing_share(data, statistics.median(seconds["bf16"]) / episodes))
 
 
-def median_of(times: Sequence[tuple[float, float, float]], which: int) -> float:
-    return statistics.median(one[which] for one in times)
-
-
 def show_start(console: Console) -> None:
     """How long a start takes, and how much memory a run, with an empty cache and a filled one."""
     little = ("dataset.val_episodes=1", "dataset.test_episodes=1", "dataset.also=[]")
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
         first, rounds = one_step(cache, *little), [(one_step(cache, *little), libraries(cache)) for _ in range(5)]
-        later, base = zip(*rounds, strict=True)
+        later, base = (Measured(*map(statistics.median, zip(*runs, strict=True))) for runs in zip(*rounds, strict=True))
         whole = one_step(cache, "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
     console.print(
-        f"from the command to the end of the first training step: {first[2]:.1f} s the first time (decoding included), "
-        f"{median_of(later, 2):.1f} s later; until a test episode is done too and the process gone: {first[0]:.1f} s, "
-        f"later {median_of(later, 0):.1f} s; importing the libraries alone, with its end: {median_of(base, 0):.1f} s "
-        "(later starts: medians of five)"
+        f"from the command to the end of the first training step: {first.step:.1f} s the first time (decoding "
+        f"included), {later.step:.1f} s later; until a test episode is done too and the process gone: "
+        f"{first.seconds:.1f} s, later {later.seconds:.1f} s; importing the libraries alone, with its end: "
+        f"{base.seconds:.1f} s (later starts: medians of five)"
     )
     console.print(
-        f"peak resident memory beyond the libraries' {(held := median_of(base, 1)):.0f} MB: {first[1] - held:.0f} MB "
-        f"while decoding, {whole[1] - held:.0f} MB later with 250 episodes of each kind tested at once"
+        f"peak resident memory beyond the libraries' {base.peak:.0f} MB: {first.peak - base.peak:.0f} MB "
+        f"while decoding, {whole.peak - base.peak:.0f} MB later with 250 episodes of each kind tested at once"
     )
 
 
