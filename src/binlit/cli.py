@@ -17,13 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 from binlit.config import (
     Config,
     ConfigError,
-    binary_embedding,
     check,
-    check_choices,
     nearest,
-    no_choice,
-    run_folder,
-    scale_of_bits,
 )
 from binlit.paths import config_dir
 
@@ -36,28 +31,10 @@ class CheckBeforeRun(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         try:
-            check_choices(check(config), config.hydra.overrides.task)
+            check(config)
         except ConfigError as error:  # Hydra turns exceptions of callbacks into warnings; an exit it lets through
             complain(error)
             sys.exit(USAGE_ERROR)
-
-
-# `${run_folder:}` names the run's folder. Registered on import, so that a launcher's worker process has it as well.
-OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(check(_root_)), replace=True)
-# `${by:${estimator.name},{rloo:0.03},0.1}` looks a key up in a table, with a default behind it.
-OmegaConf.register_new_resolver(
-    "by", lambda key, table, default: table.get(key, default) if isinstance(key, str | int) else default, replace=True
-)
-# `${given:${binary.weights},0.0,0.5}` is the first where there is a choice, however it is written, else the second.
-OmegaConf.register_new_resolver("given", lambda choice, yes, no: no if no_choice(choice) else yes, replace=True)
-# `${binary_embedding:0.003,0.001}` is the first where the net's last site is binary, else the second.
-OmegaConf.register_new_resolver(
-    "binary_embedding", lambda yes, no, *, _root_: yes if binary_embedding(_root_) else no, replace=True
-)
-# `${scale_of_bits:0.33}` is task.scale where embeddings are bits: 0.33 for each in which two of them differ.
-OmegaConf.register_new_resolver("scale_of_bits", lambda each, *, _root_: scale_of_bits(_root_, each), replace=True)
-# `${decay:0.0001,${trainer.max_epochs}}` is the factor of an epoch that comes to 0.0001 after all of them.
-OmegaConf.register_new_resolver("decay", lambda whole, epochs: whole ** (1 / epochs), replace=True)
 
 
 def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") -> None:
@@ -106,9 +83,7 @@ def composed(words: list[str]) -> Config:
     """
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = hydra.compose("config", overrides=words)
-    config = check(cfg)
-    check_choices(config, words)
-    return config
+    return check(cfg)
 
 
 def complain(message: object) -> None:

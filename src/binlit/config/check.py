@@ -2,53 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
-from binlit.config.fit import NAMED_CLASSES, contradictions
-from binlit.config.option import OwnOption
-from binlit.config.read import Config, ConfigError, nearest
-from binlit.config.schema import OPTIONS, Run, Weight
+from binlit.catalogue import GROUPS, Option, expand, files, option, packaged, problem, split
+from binlit.config.fit import contradictions
+from binlit.config.read import Config, channels, image_size
+from binlit.config.schema import BINARY, LATER, LATER_BINARY, RUN
+from binlit.errors import ConfigError, did_you_mean, nearest
+
+FIXED = ("name", "_target_", "_partial_")
 
 
 def check(cfg: DictConfig | Config) -> Config:
-    """The config as plain containers, every interpolation resolved, once it has passed the schema.
+    """The config as plain containers, every interpolation resolved and all that follows from others filled in.
+
+    What options of the user's own state of themselves stands under `own`.
 
     Raises:
         ConfigError: the first few things that are wrong, one line each.
     """
-    if isinstance(cfg, DictConfig):
-        cfg = resolved(cfg)
-    cfg = _count_classes(cfg)
-    problems = _problems(Run, cfg, "")
-    if not problems:  # what is wrong at the top often comes back in a group that repeats it
-        for group in OPTIONS:
-            problems += _option_problems(group, cfg.get(group), group)
-        problems += _option_problems("estimator", (cfg.get("weight") or {}).get("estimator"), "weight.estimator")
+    cfg = resolved(cfg) if isinstance(cfg, DictConfig) else cfg
+    cfg = LATER | cfg
+    problems = list(_misplaced("", cfg, RUN, {**RUN, "own": ""}))
     if not problems:
-        problems = list(contradictions(cfg))
+        cfg["binary"] = LATER_BINARY | cfg["binary"]
+        problems = list(_misplaced("binary.", cfg["binary"], BINARY, BINARY))
+    if problems:
+        raise ConfigError("\n".join(problems[:2]))
+    cfg, options = _with_options(cfg)
+    problems = [line for path, one in options.items() for line in _unfit_settings(path, _node(cfg, path), one)]
+    problems = problems or list(contradictions(cfg, options))
     if problems:
         raise ConfigError("\n".join(problems[:2]))
     return cfg
-
-
-def check_choices(cfg: Config, overrides: Iterable[str]) -> None:
-    """Refuses a scheduler that does not exist: the group is optional in conf/config.yaml, so Hydra lets it pass.
-
-    Raises:
-        ConfigError: naming the choice.
-    """
-    for override in overrides:
-        key, _, choice = override.partition("=")
-        if key == "scheduler" and choice != "none" and cfg["scheduler"]["name"] == "none":
-            near = nearest(choice, OPTIONS["scheduler"])
-            hint = f" (did you mean {near}?)" if near else ""
-            raise ConfigError(f"scheduler={choice} does not exist; choose {', '.join(OPTIONS['scheduler'])}{hint}")
 
 
 def resolved(cfg: DictConfig) -> Config:
@@ -66,107 +56,114 @@ def resolved(cfg: DictConfig) -> Config:
     return {str(key): value for key, value in container.items()}
 
 
-def _count_classes(cfg: Config) -> Config:
-    """The config with `dataset.classes=all` as a number, and whatever follows it.
+def _with_options(cfg: Config) -> tuple[Config, dict[str, Option]]:
+    """The config with each option's settings alone, and {path: the option that stands there}."""
+    cfg, own, options = dict(cfg), dict(cfg.get("own", {})), {}
+    for path in [*GROUPS, "weight.estimator"]:
+        node = _node(cfg, path)
+        if node is None:  # a group that records from before it was there lack
+            continue
+        group = path.rpartition(".")[2]
+        settings, facts = split(group, node)
+        one = options[path] = option(group, settings | own.get(path, {}) | facts)
+        if one.name == "none":  # nothing is built, so nothing is set
+            settings, facts = {"name": one.name, "_target_": one.target}, {}
+        if one.own:
+            own[path] = own.get(path, {}) | facts
+        elif different := [key for key, value in facts.items() if str(value) != str(one.stated.get(key))]:
+            key = different[0]
+            raise ConfigError(f"{path}.{key}={facts[key]!r} is what {path}={one.name} is, and no setting; leave it out")
+        filled = {key: value for key, value in one.defaults.items() if "${" not in str(value)} | settings
+        _put(cfg, path, filled)
+    cfg["dataset"] = _numbered_classes(cfg["dataset"], options["dataset"])
+    cfg["model"] = cfg["model"] | _following(cfg, options["model"])
+    return cfg | ({"own": own} if own else {}), options
+
+
+def _following(cfg: Config, model: Option) -> Config:
+    """The settings of a net that follow from its widths and from the data set."""
+    side, colours = image_size(cfg), channels(cfg)
+    data = {"classes": cfg["dataset"].get("classes", 10), "channels": colours, "image_size": side}
+    data["inputs"] = side**2 * colours
+    names = {key: expand(getattr(model.facts, key), cfg["model"]) for key in ("sites", "layers")}
+    return {key: data[key] for key in model.facts.takes} | names
+
+
+def _numbered_classes(data: Config, one: Option) -> Config:
+    """The data set with `classes=all` as a number.
 
     Raises:
         ConfigError: there is no such name.
     """
-    data, model = cfg.get("dataset"), cfg.get("model")
-    if not isinstance(data, dict) or not isinstance(data.get("classes"), str):
-        return cfg
-    named, said = NAMED_CLASSES.get(str(data.get("name")), {}), data["classes"]
-    if named and said not in named:
-        near = nearest(said, named)
-        hint = f" (did you mean {near}?)" if near else ""
-        raise ConfigError(f"dataset.classes={said} is not allowed; choose {', '.join(named)}, or a number ≥ 2{hint}")
-    if said in named:
-        rotations = data.get("rotations")
-        count = named[said] * (len(rotations) if isinstance(rotations, list) and rotations else 1)
-        cfg = cfg | {"dataset": data | {"classes": count}}
-        if isinstance(model, dict) and model.get("classes") == said:
-            cfg["model"] = model | {"classes": count}
-    return cfg
+    named, said = getattr(one.facts, "named_classes", {}), data.get("classes")
+    if not named or not isinstance(said, str):
+        return data
+    if said not in named:
+        names = f"choose {', '.join(named)}, or a number ≥ 2{did_you_mean(said, named)}"
+        raise ConfigError(f"dataset.classes={said} is not allowed; {names}")
+    turns = data.get("rotations")
+    return data | {"classes": named[said] * (len(turns) if isinstance(turns, list) and turns else 1)}
 
 
-def _option_problems(group: str, node: Config | None, path: str) -> list[str]:
-    """Those of one group's option; None for a group that records from before it was there lack."""
-    if node is None:
-        return []
-    own = Weight if group == "weight" else OwnOption  # ways to make weights binary differ in values, never in keys
-    return _problems(OPTIONS[group].get(str(node.get("name")), own), node, path)
+def _unfit_settings(path: str, node: Config, one: Option) -> Iterable[str]:
+    """What is wrong with an option's settings, one by one and against each other."""
+    ranges = one.ranges
+    known = {*FIXED, *ranges, *getattr(one.facts, "takes", ()), *(("sites", "layers") if path == "model" else ())}
+    settings = {key: value for key, value in node.items() if key not in known - set(ranges)}
+    if not one.own:
+        if node.get("_target_") != one.target:
+            yield (
+                f"{path}._target_={node.get('_target_')}: {path}={one.name} is {one.target}; give an option of your "
+                "own another name"
+            )
+        yield from _misplaced(f"{path}.", settings, ranges, ranges)
+    else:
+        given = {key: text for key, text in ranges.items() if key in settings}
+        yield from filter(None, (problem(f"{path}.{key}", settings[key], text) for key, text in given.items()))
+    for key, sign, other in one.bounds_by_keys:
+        if key in node and other in node and not _holds(node[key], sign, node[other]):
+            yield f"{path}.{key}={node[key]} must be {sign} {path}.{other}={node[other]}"
 
 
-def _problems(schema: type[BaseModel], node: Config, group: str) -> list[str]:
-    try:
-        schema.model_validate(node)
-    except ValidationError as error:
-        seen: dict[str, str] = {}  # a union reports one problem for each member: keep the first
-        for detail in error.errors(include_url=False):
-            loc = [str(part) for part in detail["loc"]]
-            field = loc[0] if loc else ""
-            depth = 2 if schema is Run and field == "binary" else 1  # deeper parts name members of unions
-            path = ".".join(part for part in (group, *loc[:depth]) if part)
-            seen.setdefault(path, _sentence(schema, detail, path, field, node))
-        return list(seen.values())
-    return []
+def _holds(value: Any, sign: str, bound: Any) -> bool:
+    return {"<": value < bound, "<=": value <= bound, ">": value > bound, ">=": value >= bound}[sign]
 
 
-def _sentence(schema: type[BaseModel], detail: ErrorDetails, path: str, field: str, node: Config) -> str:
-    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
-    if kind == "extra_forbidden":
-        known = [info.alias or name for name, info in schema.model_fields.items()]
-        if len(detail["loc"]) > 1:  # inside binary, which is nested in Run
-            known = list(Run.model_fields["binary"].annotation.model_fields)  # type: ignore[union-attr]
-            field = str(detail["loc"][1])
-        options = OPTIONS.get(path.partition(".")[0], {})
-        if owners := [f"{path.partition('.')[0]}={name}" for name, option in options.items() if _has(option, field)]:
-            return f"{path}={value!r}: the chosen option has no setting '{path}'; {' or '.join(owners)} has it"
-        near = nearest(field, [*known, "experiment"] if schema is Run else known)
-        prefix = path.rpartition(".")[0] + "." if "." in path else ""
-        meant = f"+experiment={value}" if near == "experiment" else f"{prefix}{near}"
-        hint = f"did you mean {meant}?" if near else f"known: {', '.join(k for k in known if k[0] != '_')}"
-        return f"{path}={value!r}: there is no setting '{path}'; {hint}"
-    if kind == "missing":
-        return (
-            f"{path} is missing; choose an option of the group, such as {', '.join(list(OPTIONS.get(field, {}))[:3])}"
-        )
-    if kind == "value_error":
-        return str(context["error"])
-    where = _annotation(schema, [str(part) for part in detail["loc"]])
-    choices = [str(choice) for choice in _literals(where)]
-    if choices and isinstance(value, str | int | float) and kind != "list_type":
-        near = nearest(str(value), choices)
-        hint = f" (did you mean {near}?)" if near else ""
-        others = ", or a number ≥ 1" if _has_others(where) else ""
-        return f"{path}={value} is not allowed; choose {' or '.join(choices)}{others}{hint}"
-    value = node.get(field, value) if schema is not Run else value
-    return f"{path}={value!r} is not allowed: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+def _misplaced(prefix: str, node: Config, ranges: Mapping[str, str], known: Mapping[str, str]) -> Iterable[str]:
+    """Settings that do not exist, are missing, or have a value that is not allowed."""
+    for key in node:
+        if key not in known:
+            yield _no_setting(f"{prefix}{key}", node[key], known)
+    for key, text in ranges.items():
+        if key not in node:
+            options = list(files(key))[:3] if key in GROUPS else []
+            yield f"{prefix}{key} is missing; " + (
+                f"choose an option of the group, such as {', '.join(options)}" if options else f"give {text}"
+            )
+        elif wrong := problem(f"{prefix}{key}", node[key], text):
+            yield wrong
 
 
-def _annotation(schema: type[BaseModel], loc: list[str]) -> Any:
-    """The type of the field that `loc` points to, through one nested model."""
-    info = schema.model_fields.get(loc[0]) if loc else None
-    annotation = info.annotation if info else None
-    if len(loc) > 1 and isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return _annotation(annotation, loc[1:])
-    return annotation
+def _no_setting(path: str, value: Any, known: Iterable[str]) -> str:
+    """The setting does not exist here: which option of the group has it, or what was probably meant."""
+    group, _, key = path.rpartition(".")
+    options = packaged(group) if group in GROUPS else {}
+    if owners := [f"{group}={name}" for name, one in options.items() if key in one.ranges]:
+        return f"{path}={value!r}: the chosen option has no setting '{path}'; {' or '.join(owners)} has it"
+    near = nearest(key, [*known, *([] if group else ["experiment"])])
+    meant = f"+experiment={value}" if near == "experiment" else f"{group}.{near}" if group else near
+    hint = f"did you mean {meant}?" if near else f"known: {', '.join(known)}"
+    return f"{path}={value!r}: there is no setting '{path}'; {hint}"
 
 
-def _has(option: type[BaseModel], field: str) -> bool:
-    return field in {info.alias or name for name, info in option.model_fields.items()} and field[0] != "_"
+def _node(cfg: Config, path: str) -> Config | None:
+    node: Any = cfg
+    for part in path.split("."):
+        node = (node or {}).get(part)
+    return node
 
 
-def _has_others(annotation: Any) -> bool:
-    """Whether there are values beside the literals: other types than a list of these, or None."""
-    if annotation is None or annotation is type(None) or str(annotation).startswith("typing.Literal"):
-        return False
-    return not get_args(annotation) or any(_has_others(part) for part in get_args(annotation))
-
-
-def _literals(annotation: Any) -> list[Any]:
-    if annotation is None:
-        return []
-    if str(annotation).startswith("typing.Literal"):
-        return list(get_args(annotation))
-    return [choice for part in get_args(annotation) for choice in _literals(part)]
+def _put(cfg: Config, path: str, node: Config) -> None:
+    """Sets the node at a path of one or two parts; what stood there is left as it was."""
+    group, _, key = path.partition(".")
+    cfg[group] = cfg[group] | {key: node} if key else node

@@ -10,7 +10,7 @@ from typing import Any
 from binlit.config.read import Config, chosen_by, chosen_layers, chosen_weights, keeps_checkpoints
 
 # Settings that change where a run lands, how fast it is or what it shows, but not its result.
-WITHOUT_EFFECT = ("name", "threads", "output_dir", "data_dir", "resume", "logger", "row")
+WITHOUT_EFFECT = ("name", "threads", "output_dir", "data_dir", "resume", "logger", "row", "passes", "own")
 WITHOUT_EFFECT_IN = {
     "dataset": ("data_dir", "download"),
     "trainer": ("log_every_n_steps", "enable_progress_bar", "enable_model_summary", "num_sanity_val_steps"),

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from binlit.catalogue import expand
+
 Config = dict[str, Any]
-
-
-class ConfigError(ValueError):
-    """A setting is wrong; the message names it, what is allowed, and what was probably meant."""
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant, or None."""
-    found = difflib.get_close_matches(str(word), [str(k) for k in known], 1, cutoff=0.5)
-    return found[0] if found else None
 
 
 def chosen_layers(cfg: Config) -> list[str]:
@@ -29,9 +20,30 @@ def binary_embedding(cfg: Any) -> bool:
 
     `cfg` need not have been checked.
     """
-    layer, sites = cfg["binary"]["layer"], list(cfg["model"]["sites"])
+    layer, sites = cfg["binary"]["layer"], expand(cfg["model"]["sites"], cfg["model"])
     layer = list(layer) if isinstance(layer, Sequence) and not isinstance(layer, str) else layer
     return str(len(sites)) in _chosen(layer, sites) and cfg["binary"].get("share", 1) == 1
+
+
+def for_estimator(cfg: Any, table: Any, default: Any) -> Any:
+    """What `table` has for the chosen estimator's name, or for its kind; `default` where it has neither.
+
+    Where no layer is binary it is the default: no estimator is at work. `cfg` need not have been checked.
+    """
+    if no_choice(cfg["binary"]["layer"]):
+        return default
+    chosen = cfg["estimator"]
+    return next((table[key] for key in (chosen["name"], chosen.get("kind")) if key in table), default)
+
+
+def draws_for(passes: Any, own: int, each: int) -> int | list[int]:
+    """How many draws (or groups of draws) cost `passes` passes of the batch at `each` passes apiece; `own` for None.
+
+    A list of passes, one count for each site, gives a list.
+    """
+    if passes is None:
+        return own
+    return max(1, passes // each) if isinstance(passes, int) else [max(1, count // each) for count in passes]
 
 
 def scale_of_bits(cfg: Any, each: float) -> float | None:

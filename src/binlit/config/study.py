@@ -8,13 +8,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from binlit.catalogue import packaged, problem, split
 from binlit.config.check import resolved
-from binlit.config.option import Count, Positive
-from binlit.config.read import Config, ConfigError, nearest
-from binlit.config.schema import OPTIONS
+from binlit.config.read import Config
+from binlit.errors import ConfigError, did_you_mean, nearest
 from binlit.paths import config_dir
 
 LARGEST = 12  # binary units: 4,096 configurations
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 
 
@@ -65,13 +67,11 @@ def check_study(cfg: DictConfig) -> Config:
     for units in study["units"]:
         if sum(units) > LARGEST:
             raise ConfigError(f"units={units} are {sum(units)} in all: enumeration is kept to {LARGEST}")
-    known = list(OPTIONS["estimator"])
+    known = list(packaged("estimator"))
     study["estimators"] = known if study["estimators"] == "all" else study["estimators"]
     for name in [*study["estimators"], *study["options"]]:
         if name not in known:
-            near = nearest(name, known)
-            hint = f" (did you mean {near}?)" if near else ""
-            raise ConfigError(f"estimator {name} does not exist{hint}; choose {', '.join(known)}")
+            raise ConfigError(f"estimator {name} does not exist{did_you_mean(name, known)}; choose {', '.join(known)}")
     for name in study["estimators"]:
         estimator_node(name, study["options"].get(name, {}))
     return study
@@ -90,14 +90,16 @@ def estimator_node(name: str, options: Config) -> Config:
             raise ConfigError(f"options.{name}.{key}: there is no such option; known: {', '.join(map(str, node))}")
         node[key] = value
     try:
-        plain = OmegaConf.to_container(node, resolve=True)
+        plain = OmegaConf.to_container(OmegaConf.create({"passes": None, "estimator": node}).estimator, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"options.{name}.{error.full_key} is missing; give it a value") from error
     assert isinstance(plain, dict)
-    try:
-        OPTIONS["estimator"][name].model_validate(plain)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        message = detail.get("ctx", {}).get("error") or f"{detail['loc'][0]}={detail['input']!r}: {detail['msg']}"
-        raise ConfigError(f"options.{name}: {message}") from error
-    return {str(key): value for key, value in plain.items()}
+    node, _ = split("estimator", {str(key): value for key, value in plain.items()})
+    one = packaged("estimator")[name]
+    for key, text in one.ranges.items():
+        if wrong := problem(f"options.{name}.{key}", node.get(key), text):
+            raise ConfigError(wrong)
+    counts = node.get(one.facts.per_site, one.facts.fewest_draws)
+    if (max(counts) if isinstance(counts, list) else counts) < one.facts.fewest_draws:
+        raise ConfigError(f"options.{name}.{one.facts.per_site}={counts}: it needs at least {one.facts.fewest_draws}")
+    return node

@@ -1,5 +1,8 @@
 """Which gradient goes back through a binary unit: one interface, one small file per family."""
 
+from hydra.utils import get_class
+
+from binlit.catalogue import packaged
 from binlit.estimator.base import Call, Estimator
 from binlit.estimator.control_variate import MuProp, Rebar, Relax
 from binlit.estimator.coupled import Arm, Arms, BitFlip, DisArm
@@ -25,31 +28,7 @@ from binlit.estimator.straight_through import (
 )
 
 ESTIMATORS: dict[str, type[Estimator]] = {
-    "st": StraightThrough,
-    "st_identity": IdentityStraightThrough,
-    "st_clipped": ClippedStraightThrough,
-    "st_sigmoid": SigmoidStraightThrough,
-    "approx_sign": ApproxSign,
-    "swish_sign": SwishSign,
-    "ede": ErrorDecay,
-    "reste": RectifiedStraightThrough,
-    "concrete": Concrete,
-    "st_gumbel": StraightThroughGumbel,
-    "gumbel_rao": GumbelRao,
-    "gapped_st": GappedStraightThrough,
-    "decoupled_st": DecoupledStraightThrough,
-    "reinmax": ReinMax,
-    "detached": Detached,
-    "reinforce": Reinforce,
-    "nvil": Nvil,
-    "rloo": LeaveOneOut,
-    "muprop": MuProp,
-    "rebar": Rebar,
-    "relax": Relax,
-    "arm": Arm,
-    "disarm": DisArm,
-    "arms": Arms,
-    "bitflip": BitFlip,
+    name: get_class(one.target) for name, one in packaged("estimator").items() if one.target
 }
 
 __all__ = [

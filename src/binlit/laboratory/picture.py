@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from binlit.results.family import UNBIASED, colour, family
+from binlit.results.family import colour, family, unbiased
 
 MARKS = ("o", "s", "^", "D", "v", "P")
 SHADES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
@@ -70,7 +70,7 @@ def draw_toys(toys: Sequence[dict[str, Any]], path: Path) -> None:
     axes = figure.subplots(len(targets), 2, sharex=True, sharey=True, squeeze=False)
     for toy in toys:
         group = family(toy["estimator"])
-        column = int(group in UNBIASED)
+        column = int(unbiased(group))
         ax = axes[targets.index(toy["target"])][column]
         mine = [t["estimator"] for t in toys if t["target"] == toy["target"] and family(t["estimator"]) == group]
         ax.plot(

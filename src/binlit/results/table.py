@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from binlit.catalogue import packaged
 from binlit.config import decisive
 from binlit.config.identity import ADDED_LATER
-from binlit.config.schema import OPTIONS
 from binlit.paths import PACKAGE
 from binlit.results.interval import interval
 from binlit.results.record import Record, latest
@@ -207,7 +207,7 @@ def _line(group: Group, published: Mapping[str, float] | None) -> dict[str, Any]
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """By net where there are several, then none first, then by estimator in the order in which they are usually named,
     mode, anneal, layer (all last), threshold."""
-    estimators = ["none", *OPTIONS["estimator"]]
+    estimators = ["none", *packaged("estimator")]
     rank = {
         "estimator": lambda x: (estimators.index(x), x) if x in estimators else (len(estimators), x),
         "mode": lambda x: ["none", "stochastic", "deterministic"].index(x) if x != "" else 3,

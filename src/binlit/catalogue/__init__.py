@@ -1,0 +1,34 @@
+"""What the options of each config group say of themselves. Free of torch."""
+
+from binlit.catalogue.options import (
+    GROUPS,
+    DatasetFacts,
+    EstimatorFacts,
+    Facts,
+    ModelFacts,
+    OptimizerFacts,
+    Option,
+    TaskFacts,
+    expand,
+    files,
+    option,
+    packaged,
+    split,
+)
+from binlit.catalogue.ranges import problem
+
+__all__ = [
+    "GROUPS",
+    "DatasetFacts",
+    "EstimatorFacts",
+    "Facts",
+    "ModelFacts",
+    "OptimizerFacts",
+    "Option",
+    "TaskFacts",
+    "expand", "files",
+    "option",
+    "packaged",
+    "problem",
+    "split",
+]  # fmt: skip
