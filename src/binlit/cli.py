@@ -14,6 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from binlit.catalogue import packaged
 from binlit.config import (
     Config,
     ConfigError,
@@ -124,6 +125,8 @@ def _unknown_key(key: str, text: str) -> str:
     keys = _known_keys()
     if owners := [f"{key.split('.')[0]}={option}" for option in sorted(keys.get(key, ())) if option]:
         return f"there is no setting '{key}' with the options that are chosen; {' or '.join(owners)} has it"
+    if any(key == f"model.{name}" for one in packaged("model").values() for name in one.facts.takes):
+        return f"{key} is no setting: it follows from the data set; leave it out"
     near = nearest(key, keys)
     if key == "experiment" or near == "experiment":
         return f"'{key}' is not in the defaults; write +experiment=NAME, with NAME one of {', '.join(_experiments())}"

@@ -31,29 +31,29 @@ SLIPS = [
     ("binary.layer=0", ["binary.layer=0", "did you mean 1?"]),
     ("binary.layer=al", ["binary.layer=al", "did you mean all?"]),
     ("binary.mode=sometimes", ["binary.mode=sometimes", "stochastic or deterministic"]),
-    ("binary.levels=10", ["binary.levels=10", "01 or pm1"]),
-    ("seed=-1", ["seed=-1", "greater than or equal to 0"]),
+    ("binary.levels=10", ["binary.levels=10", "'01' or pm1"]),
+    ("seed=-1", ["seed=-1", "integer >= 0"]),
     ("seed=one", ["seed='one'", "integer"]),
-    ("threads=many", ["threads=many", "auto, or a number"]),
+    ("threads=many", ["threads='many'", "auto or integer >= 1"]),
     ("estimator=rlo", ["estimator=rlo", "did you mean rloo?"]),
     ("scheduler=cosin", ["scheduler=cosin does not exist", "did you mean cosine?"]),
     ("dataset=minst", ["dataset=minst", "did you mean mnist?"]),
     ("estimator.draws=4", ["estimator.draws"]),
     ("trainer.max_epoch=3", ["did you mean trainer.max_epochs?"]),
-    ("trainer.max_epochs=0", ["trainer.max_epochs=0", "greater than or equal to 1"]),
+    ("trainer.max_epochs=0", ["trainer.max_epochs=0", "integer >= 1"]),
     ("trainer.precision=bf16", ["did you mean bf16-mixed?"]),
     ("optimizer.lr=fast", ["optimizer.lr='fast'", "number"]),
     ("optimizer.lr=nan", ["optimizer.lr"]),
-    ("model.classes=11", ["model.classes=11", "10 classes"]),
+    ("model.classes=11", ["model.classes", "follows from the data set"]),
     ("binary.eval_draws=5", ["binary.eval_draws=5", "binary.eval=mean"]),
     ("callbacks.best.monitor=val/los", ["val/los is not logged", "did you mean val/loss?"]),
     ("trainer.devices=2", ["trainer.devices=2", "1"]),
     ("trainer.limit_test_batches=0", ["trainer.limit_test_batches=0"]),
-    ("model.sites=[features.act9]", ["model.sites", "leave it at"]),
+    ("model.sites=[features.act9]", ["model.sites", "leave it out"]),
     ("binary.layer='²'", ["binary.layer=²"]),
-    ("binary.share=0", ["binary.share=0", "greater than 0"]),
-    ("task=few_shot", ["dataset=digits does not fit task=few_shot", "dataset=omniglot_fewshot or glyphs_fewshot"]),
-    ("dataset=omniglot_fewshot", ["does not fit task=classification", "+experiment=omniglot_fewshot"]),
+    ("binary.share=0", ["binary.share=0", "number > 0 <= 1"]),
+    ("task=few_shot", ["dataset=digits does not fit task=few_shot", "dataset=glyphs_fewshot or omniglot_fewshot"]),
+    ("dataset=omniglot_fewshot", ["does not fit task=classification", "dataset=cifar10 or digits"]),
     ("model=conv4", ["model=conv4 does not fit task=classification"]),
     ("callbacks.best.monitr=x", ["did you mean callbacks.best.monitor?"]),
     ("trainer.check_val_every_n_epoch=11", ["no validation in", "callbacks.best=null"]),
@@ -71,23 +71,26 @@ FEW_SHOT = ["dataset=glyphs_fewshot", "task=few_shot", "model=conv4"]
     ("overrides", "parts"),
     [
         (["dataset=omniglot", "dataset.classes=al"], ["dataset.classes=al", "background, all", "did you mean all?"]),
-        (["dataset=glyphs", "dataset.classes=all"], ["dataset.classes='all'"]),
+        (["dataset=glyphs", "dataset.classes=all"], ["dataset.classes='all'", "integer >= 2"]),
         (
             ["dataset=glyphs", "dataset.rotations=[45]"],
-            ["dataset.rotations=45 is not allowed; choose 0 or 90 or 180 or 270$"],
+            ["dataset.rotations=[45] is not allowed; give distinct 0 or 90 or 180 or 270$"],
         ),
-        (["dataset=omniglot", "dataset.rotations=90"], ["dataset.rotations=90", "list"]),
+        (["dataset=omniglot", "dataset.rotations=90"], ["dataset.rotations=90", "distinct 0 or 90"]),
         (["dataset=omniglot", "dataset.rotations=[0,0]"], ["dataset.rotations=[0, 0]", "twice"]),
         (["dataset=omniglot", "dataset.classes=5000"], ["dataset.classes=5000", "at most 1623"]),
         (["dataset=glyphs", "dataset.classes=7", "dataset.rotations=[0,90]"], ["dataset.classes=7", "multiple of 2"]),
         (["dataset=omniglot", "dataset.validation=19"], ["dataset.validation=19", "20 drawings"]),
         (["dataset=omniglot", "dataset.image_size=400"], ["dataset.image_size=400", "105"]),
-        (["dataset=omniglot", "model=omniglot_cnn", "model.image_size=105"], ["model.image_size=105", "28x28"]),
+        (
+            ["dataset=omniglot", "model=omniglot_cnn", "+model.image_size=105"],
+            ["model.image_size=105", "no setting", "28"],
+        ),
         ([*FEW_SHOT, "dataset.query=20"], ["dataset.shot and dataset.query ask for 21 drawings", "there are 20"]),
         ([*FEW_SHOT, "dataset.train_shot=9", "dataset.train_query=12"], ["dataset.train_query ask for 21 drawings"]),
         ([*FEW_SHOT, "dataset.also=[[5,6]]"], ["ask for 21 drawings"]),
         (["dataset=glyphs", "dataset.image_size=32"], ["dataset.image_size=32", "mnist_cnn"]),
-        ([*FEW_SHOT, "dataset.way=1"], ["dataset.way=1", "greater than or equal to 2"]),
+        ([*FEW_SHOT, "dataset.way=1"], ["dataset.way=1", "integer >= 2"]),
         ([*FEW_SHOT, "dataset.also=[[5]]"], ["dataset.also"]),
         ([*FEW_SHOT, "task.head=protopical"], ["task.head=protopical", "did you mean prototypical?"]),
         ([*FEW_SHOT, "task.distance=l2"], ["task.distance=l2", "squared_l2 or cosine"]),
@@ -96,7 +99,10 @@ FEW_SHOT = ["dataset=glyphs_fewshot", "task=few_shot", "model=conv4"]
         ([*FEW_SHOT, "dataset.also=[[5,1]]"], ["dataset.also=[[5, 1]]", "tested anyhow"]),
         ([*FEW_SHOT, "dataset.also=[[5,5],[5,5]]"], ["a kind of episode twice"]),
         ([*FEW_SHOT, "binary.layer=output"], ["binary.layer=output", "write last"]),
-        (["+experiment=glyphs_fewshot", "dataset=glyphs"], ["dataset.train_way", "dataset=omniglot_fewshot or"]),
+        (
+            ["+experiment=glyphs_fewshot", "dataset=glyphs"],
+            ["dataset.train_way", "dataset=glyphs_fewshot or dataset=omniglot_fewshot has it"],
+        ),
         (["+experiment=omniglot_fewshot", "task=classification"], ["task.scale", "task=few_shot has it"]),
     ],
 )
@@ -188,8 +194,8 @@ def test_a_slip_is_explained(override, parts, monkeypatch, capsys, tmp_path):
         (["estimator=reinforce", "estimator.decay=1.0"], "estimator.decay"),
         (["estimator=rloo", "estimator.draws=[1,4]", "binary.layer=features.act1"], "at least 2 at site 1"),
         (["estimator=rloo", "estimator.draws=[2,4]", "binary.layer=output"], "no count for the output"),
-        (["model=mlp", "model.inputs=100"], "model.inputs=100 does not fit dataset 'digits'"),
-        (["model=mlp", "model.hidden=[10,10]"], r"give \['features.act1', 'features.act2'\]"),
+        (["model=mlp", "+model.inputs=100"], "model.inputs=100 is no setting: the data set makes it 784"),
+        (["model=mlp", "model.hidden=[]"], r"model.hidden=\[\] is not allowed; give some integer >= 1"),
         (
             ["binary.weights=4"],
             r"binary.weights=4 does not exist: model 'mnist_cnn' has 3 layers with a weight; choose 1 ",
@@ -206,19 +212,39 @@ def test_a_slip_is_explained(override, parts, monkeypatch, capsys, tmp_path):
         (["optimizer=bop"], "optimizer=bop flips binary weights, and binary.weights is null"),
         (["model=mlp", "binary.weights=inner"], "binary.weights=inner leaves nothing binary: model 'mlp' has 2"),
         (["binary.layer=inner"], "binary.layer=inner leaves nothing binary: model 'mnist_cnn' has 2"),
-        (["optimizer=bop", "binary.weights=all", "estimator@weight.estimator=approx_sign"], "choose st_clipped or"),
+        (
+            ["optimizer=bop", "binary.weights=all", "estimator@weight.estimator=approx_sign"],
+            "choose st or st_identity or st_clipped",
+        ),
         (["optimizer=bop", "binary.weights=all", "weight=xnor"], "no latent weights to draw from or to scale by"),
         (["task.loss=hinge"], "choose cross_entropy or squared_hinge"),
-        (["dataset=cifar10", "dataset.download=false"], "takes images of 1 channel.* has 3; choose model=bnn_convnet"),
-        (["dataset=cifar10", "model=mlp"], "write 3072"),
+        (
+            ["dataset=cifar10", "dataset.download=false"],
+            (
+                ["dataset=cifar10", "dataset.download=false"],
+                "dataset.channels=3 does not fit model 'mnist_cnn', which takes 1; choose model=.*bnn_convnet",
+            ),
+        ),
         (["dataset=mnist", "dataset.image_size=30"], "dataset.image_size=30"),
-        (["model=bireal_resnet", "model.widths=[8]"], "model.sites=.* does not fit model.widths=\\[8\\]"),
-        (["model=bnn_mlp", "model.hidden=[8,8]"], "does not fit model.hidden"),
     ],
 )
 def test_contradictions_are_explained(overrides, message):
     with pytest.raises(ConfigError, match=message):
         composed(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "follows"),
+    [
+        (["model=mlp", "model.hidden=[10,10]"], {"inputs": 784, "sites": ["features.act1", "features.act2"]}),
+        (["dataset=cifar10", "model=mlp"], {"inputs": 3072, "classes": 10}),
+        (["model=bireal_resnet", "model.widths=[8]"], {"sites": ["features.act1", "features.act2"], "channels": 1}),
+        (["model=bnn_mlp", "model.hidden=[8,8]"], {"layers": ["features.fc1", "features.fc2", "classifier"]}),
+        (["dataset=glyphs", "dataset.image_size=40", "model=omniglot_cnn"], {"image_size": 40, "classes": 50}),
+    ],
+)
+def test_what_a_net_takes_follows_from_its_widths_and_the_data(overrides, follows):
+    assert {key: composed(*overrides)["model"][key] for key in follows} == follows
 
 
 def test_a_sweep_is_checked_whole_before_it_starts(cli, tmp_path):
@@ -392,8 +418,8 @@ def test_folder_names_can_be_given_back_to_hydra():
 @pytest.mark.parametrize(
     ("overrides", "parts"),
     [
-        (["estimator=concrete", "estimator.temperature=0.0"], ["estimator.temperature=0.0", "greater than 0"]),
-        (["estimator=rebar", "estimator.temperature=-1.0"], ["estimator.temperature=-1.0", "greater than 0"]),
+        (["estimator=concrete", "estimator.temperature=0.0"], ["estimator.temperature=0.0", "number > 0"]),
+        (["estimator=rebar", "estimator.temperature=-1.0"], ["estimator.temperature=-1.0", "number > 0"]),
         (["estimator=arms", "estimator.draws=1"], ["estimator.draws=1", "at least 2"]),
         (["estimator=arms", "estimator.draws=[1,4]", "binary.layer=1"], ["arms needs at least 2 at site 1"]),
         (
@@ -403,7 +429,7 @@ def test_folder_names_can_be_given_back_to_hydra():
         (["estimator=disarm", "binary.surrogate=hard_sigmoid"], ["is a score function", "binary.surrogate=logistic"]),
         (["estimator=st_gumbel", "binary.surrogate=hard_tanh"], ["is a relaxation", "binary.surrogate=logistic"]),
         (["estimator=reinmax", "binary.mode=deterministic"], ["draws no bit", "binary.eval=threshold"]),
-        (["estimator=reste", "estimator.margin=2.0"], ["must lie inside"]),
+        (["estimator=reste", "estimator.margin=2.0"], ["estimator.margin=2.0 must be < estimator.window=1.5"]),
         (["estimator=disarn"], ["did you mean disarm?"]),
     ],
 )

@@ -9,7 +9,7 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -176,10 +176,13 @@ def split(group: str, node: Config) -> tuple[Config, Config]:
     return {key: value for key, value in node.items() if key not in facts}, facts
 
 
-def expand(text: str | Sequence[str], settings: Config) -> list[str]:
-    """The names that `act{1..4} last` stands for; `hidden` within braces is the length of that setting."""
+def expand(text: Any, settings: Config) -> list[str]:
+    """The names that `act{1..4} last` stands for; `hidden` within braces is the length of that setting.
+
+    A list of names is left as it is.
+    """
     if not isinstance(text, str):
-        return list(text)
+        return list(text) if isinstance(text, list) else []
     names: list[str] = []
     for word in text.split():
         head, brace, tail = word.partition("{")

@@ -65,26 +65,34 @@ def _with_options(cfg: Config) -> tuple[Config, dict[str, Option]]:
             continue
         group = path.rpartition(".")[2]
         settings, facts = split(group, node)
-        one = options[path] = option(group, settings | own.get(path, {}) | facts)
+        facts |= own.get(path, {})  # a saved config has them there
+        one = options[path] = option(group, settings | facts)
         if one.name == "none":  # nothing is built, so nothing is set
             settings, facts = {"name": one.name, "_target_": one.target}, {}
         if one.own:
-            own[path] = own.get(path, {}) | facts
-        elif different := [key for key, value in facts.items() if str(value) != str(one.stated.get(key))]:
-            key = different[0]
-            raise ConfigError(f"{path}.{key}={facts[key]!r} is what {path}={one.name} is, and no setting; leave it out")
-        filled = {key: value for key, value in one.defaults.items() if "${" not in str(value)} | settings
-        _put(cfg, path, filled)
+            own[path] = facts
+        for key, value in ({} if one.own else facts).items():
+            if str(value) not in (str(one.stated.get(key)), str(expand(one.stated.get(key, ""), settings))):
+                raise ConfigError(f"{path}.{key}={value!r} is what {path}={one.name} is, and no setting; leave it out")
+        known = {key: value for key, value in one.defaults.items() if "${" not in str(value)}
+        _put(cfg, path, settings | {key: known[key] for key in known if key not in settings})
     cfg["dataset"] = _numbered_classes(cfg["dataset"], options["dataset"])
     cfg["model"] = cfg["model"] | _following(cfg, options["model"])
     return cfg | ({"own": own} if own else {}), options
 
 
 def _following(cfg: Config, model: Option) -> Config:
-    """The settings of a net that follow from its widths and from the data set."""
+    """The settings of a net that follow from its widths and from the data set.
+
+    Raises:
+        ConfigError: one of them is given, and is another.
+    """
     side, colours = image_size(cfg), channels(cfg)
     data = {"classes": cfg["dataset"].get("classes", 10), "channels": colours, "image_size": side}
     data["inputs"] = side**2 * colours
+    for key in model.facts.takes:
+        if (given := cfg["model"].get(key, data[key])) != data[key]:
+            raise ConfigError(f"model.{key}={given} is no setting: the data set makes it {data[key]}; leave it out")
     names = {key: expand(getattr(model.facts, key), cfg["model"]) for key in ("sites", "layers")}
     return {key: data[key] for key in model.facts.takes} | names
 

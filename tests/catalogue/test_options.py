@@ -1,0 +1,100 @@
+"""What options say of themselves in conf/ is true of their classes, and said for all of them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import get_class
+from torch import nn
+
+from binlit.build import example_images
+from binlit.catalogue import GROUPS, expand, files, option, packaged, problem, split
+from binlit.catalogue.options import FIXED
+from binlit.cli import composed
+from binlit.errors import ConfigError
+from binlit.estimator import ESTIMATORS
+
+BUILT = [(group, name) for group in GROUPS for name, one in packaged(group).items() if one.target]
+
+
+@pytest.mark.parametrize("name", packaged("estimator"))
+def test_the_kind_of_an_estimator_is_that_of_its_class(name):
+    facts, rule = packaged("estimator")[name].facts, ESTIMATORS[name]
+    assert (facts.kind == "score_function") == rule.score_function
+    assert (facts.kind == "relaxation") == (rule.needs_chance and not rule.score_function)
+    assert (facts.kind != "pathwise") == rule.needs_logit
+    assert facts.shares_losses == rule.shares_losses
+
+
+@pytest.mark.parametrize(("group", "name"), BUILT)
+def test_every_setting_has_a_range_that_takes_its_default_and_that_its_class_knows(group, name):
+    one = packaged(group)[name]
+    for key, value in one.defaults.items():
+        if "${" not in str(value):
+            assert problem(key, value, one.ranges[key]) is None or isinstance(value, str), key
+        assert one.ranges[key] != "anything", f"{group}={name} states no range for {key}, whose default says none"
+    known = inspect.signature(get_class(one.target)).parameters
+    if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in known.values()):
+        strange = set(one.defaults) - set(known) - ({"surrogate"} if group == "estimator" else set())
+        assert not strange, f"{one.target} takes no {strange}"
+
+
+@pytest.mark.parametrize("file", files("model"))
+def test_the_sites_and_layers_of_a_net_are_there_in_order(file):
+    data = "glyphs_fewshot" if files("model")[file].facts.gives == "embedding" else "digits"
+    task = "few_shot" if data == "glyphs_fewshot" else "classification"
+    cfg = composed([f"model={file}", f"dataset={data}", f"task={task}", "binary=none"])
+    model = cfg["model"]
+    keys = {key: value for key, value in model.items() if key not in (*FIXED, "sites", "layers")}
+    with torch.device("meta"):
+        net: Any = get_class(model["_target_"])(**keys)
+    names = [name for name, _ in net.named_modules()]
+    assert [name for name in names if name in model["sites"]] == model["sites"]
+    weighted = [name for name, module in net.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    assert [name for name in weighted if name in model["layers"]] == model["layers"]
+    assert example_images(cfg).shape[1] == cfg["dataset"].get("channels", 1)
+
+
+def test_names_are_counted_by_widths():
+    assert expand("stem conv{1..2*widths} last", {"widths": [8, 16]}) == [
+        "stem",
+        *(f"conv{i}" for i in range(1, 5)),
+        "last",
+    ]
+    assert expand("fc{7..8}", {}) == ["fc7", "fc8"]
+    assert expand(["a", "b"], {}) == ["a", "b"]
+
+
+def test_an_option_of_ones_own_states_the_same():
+    built = {"name": "mine", "_target_": "mine.Rule", "draws": 4}
+    node = {
+        "name": "mine",
+        "_target_": "mine.Rule",
+        "kind": "score_function",
+        "keys": {"draws": "integer >= 2"},
+        "draws": 4,
+    }
+    one = option("estimator", node)
+    assert one.own
+    assert one.facts.kind == "score_function"
+    assert one.ranges == {"draws": "integer >= 2"}
+    assert split("estimator", node)[0] == built
+
+
+@pytest.mark.parametrize(
+    ("group", "stated", "said"),
+    [
+        ("estimator", {}, "estimator=mine does not state its kind; add 'kind: pathwise' to its YAML"),
+        ("estimator", {"kind": "score"}, "estimator=mine states kind: 'score'"),
+        ("estimator", {"kind": "pathwise", "keys": {"a": "number bigger"}}, "estimator=mine: a range among its keys"),
+        ("dataset", {}, "dataset=mine does not state its gives; add 'gives: labels' to its YAML (or episodes)"),
+        ("model", {}, "model=mine does not state its sites"),
+    ],
+)
+def test_what_an_own_option_leaves_out_is_said(group, stated, said):
+    with pytest.raises(ConfigError) as caught:
+        option(group, {"name": "mine", "_target_": "mine.Thing", **stated})
+    assert said in str(caught.value)
