@@ -70,13 +70,7 @@ def test_names_are_counted_by_widths():
 
 def test_an_option_of_ones_own_states_the_same():
     built = {"name": "mine", "_target_": "mine.Rule", "draws": 4}
-    node = {
-        "name": "mine",
-        "_target_": "mine.Rule",
-        "kind": "score_function",
-        "keys": {"draws": "integer >= 2"},
-        "draws": 4,
-    }
+    node = built | {"kind": "score_function", "keys": {"draws": "integer >= 2"}}
     one = option("estimator", node)
     assert one.own
     assert one.facts.kind == "score_function"

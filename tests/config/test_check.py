@@ -220,10 +220,7 @@ def test_a_slip_is_explained(override, parts, monkeypatch, capsys, tmp_path):
         (["task.loss=hinge"], "choose cross_entropy or squared_hinge"),
         (
             ["dataset=cifar10", "dataset.download=false"],
-            (
-                ["dataset=cifar10", "dataset.download=false"],
-                "dataset.channels=3 does not fit model 'mnist_cnn', which takes 1; choose model=.*bnn_convnet",
-            ),
+            "dataset.channels=3 does not fit model 'mnist_cnn', which takes 1; choose model=.*bnn_convnet",
         ),
         (["dataset=mnist", "dataset.image_size=30"], "dataset.image_size=30"),
     ],
