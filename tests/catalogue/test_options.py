@@ -36,7 +36,7 @@ def test_every_setting_has_a_range_that_takes_its_default_and_that_its_class_kno
         if "${" not in str(value):
             assert problem(key, value, one.ranges[key]) is None or isinstance(value, str), key
         assert one.ranges[key] != "anything", f"{group}={name} states no range for {key}, whose default says none"
-    known = inspect.signature(get_class(one.target)).parameters
+    known = inspect.signature(get_class(str(one.target))).parameters
     if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in known.values()):
         strange = set(one.defaults) - set(known) - ({"surrogate"} if group == "estimator" else set())
         assert not strange, f"{one.target} takes no {strange}"

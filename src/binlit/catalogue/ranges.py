@@ -20,6 +20,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, Union
 
 import yaml
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from binlit.errors import did_you_mean
@@ -27,7 +28,7 @@ from binlit.errors import did_you_mean
 KINDS: dict[str, Any] = {
     "integer": int, "number": float, "text": str, "bool": bool, "anything": Any, "settings": dict[str, Any]
 }  # fmt: skip
-BOUNDS = {">=": "ge", ">": "gt", "<=": "le", "<": "lt"}
+BOUNDS: dict[str, Any] = {">=": Ge, ">": Gt, "<=": Le, "<": Lt}
 _LIST = re.compile(r"^(some|any|distinct|\d+) ([^|].*)$")
 _BOUND = re.compile(r"\s*(>=|<=|>|<)\s*([^\s<>=]+)")
 
@@ -75,7 +76,11 @@ def problem(path: str, value: Any, text: str) -> str | None:
     try:
         _adapter(text).validate_python(value, strict=True)
     except ValidationError as error:
-        said = [detail["ctx"]["error"] for detail in error.errors(include_url=False) if detail["type"] == "value_error"]
+        said = [
+            detail.get("ctx", {}).get("error")
+            for detail in error.errors(include_url=False)
+            if detail["type"] == "value_error"
+        ]
         if said:
             return f"{path}={value}: {said[0]}"
         parts = [part.strip() for part in text.split("|")]
@@ -96,15 +101,15 @@ def _bounded(kind: str, part: str) -> Any:
     bounds = part.removeprefix(kind)
     if _BOUND.sub("", bounds).strip():
         raise ValueError(f"'{part}' is a kind with bounds that cannot be read; write such as '{kind} >= 0 < 1'")
-    limits = {BOUNDS[sign]: float(bound) for sign, bound in _BOUND.findall(bounds) if _is_number(bound)}
     if bounds and kind not in ("integer", "number"):
         raise ValueError(f"'{part}': {kind} has no bounds")
-    limits = {name: int(value) if value.is_integer() else value for name, value in limits.items()}
-    return (
-        Annotated[KINDS[kind], Field(allow_inf_nan=False, **limits)]
-        if kind == "number"
-        else (Annotated[KINDS[kind], Field(**limits)] if limits else KINDS[kind])
-    )
+    limits = [BOUNDS[sign](float(bound)) for sign, bound in _BOUND.findall(bounds) if _is_number(bound)]
+    if kind == "number":
+        limits.append(Field(allow_inf_nan=False))
+    taken = KINDS[kind]
+    for limit in limits:
+        taken = Annotated[taken, limit]
+    return taken
 
 
 def _list(prefix: str, rest: str) -> Any:

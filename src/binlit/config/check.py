@@ -61,7 +61,7 @@ def _with_options(cfg: Config) -> tuple[Config, dict[str, Option]]:
     cfg, own, options = dict(cfg), dict(cfg.get("own", {})), {}
     for path in [*GROUPS, "weight.estimator"]:
         node = _node(cfg, path)
-        if node is None:  # a group that records from before it was there lack
+        if not node:  # a group that records from before it was there lack
             continue
         group = path.rpartition(".")[2]
         settings, facts = split(group, node)
@@ -164,11 +164,11 @@ def _no_setting(path: str, value: Any, known: Iterable[str]) -> str:
     return f"{path}={value!r}: there is no setting '{path}'; {hint}"
 
 
-def _node(cfg: Config, path: str) -> Config | None:
+def _node(cfg: Config, path: str) -> Config:
     node: Any = cfg
     for part in path.split("."):
         node = (node or {}).get(part)
-    return node
+    return node or {}
 
 
 def _put(cfg: Config, path: str, node: Config) -> None:
