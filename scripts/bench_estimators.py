@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 import binlit.cli  # noqa: F401  (registers the resolvers)
 from binlit.build import build_task
+from binlit.catalogue import packaged
 from binlit.config import check
-from binlit.config.schema import OPTIONS
 from binlit.estimator import Step
 from binlit.paths import config_dir
 
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    steps = {name: stepper(name, args.layer) for name in OPTIONS["estimator"]}
+    steps = {name: stepper(name, args.layer) for name in packaged("estimator")}
     passes = {name: step() for name, step in steps.items()}
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(args.rounds):

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from binlit.binary import SURROGATES, BinaryActivation
 from binlit.build import build
-from binlit.config.study import estimator_node
 from binlit.estimator import ESTIMATORS, Call, Estimator, Step
+from binlit.laboratory.settings import estimator_node
 
 X = torch.linspace(-3, 3, 121, dtype=torch.float64)
 DRAWS, WARM = 4000, 100

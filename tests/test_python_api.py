@@ -77,7 +77,7 @@ def test_a_skip_connection_needs_the_input_repeated():
 def test_names_are_loaded_on_first_use():
     assert binlit.__version__
     assert binlit.ESTIMATORS["st"].__name__ == "StraightThrough"
-    with pytest.raises(AttributeError, match="no attribute 'binarise'"):
+    with pytest.raises(AttributeError, match="No binlit attribute binarise"):
         _ = binlit.binarise
 
 

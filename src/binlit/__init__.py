@@ -6,10 +6,9 @@
 Names are loaded on first use, so that the command line answers without waiting for torch.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
 __version__ = "0.1.0"
 
@@ -23,23 +22,13 @@ if TYPE_CHECKING:
     from binlit.estimator import ESTIMATORS as ESTIMATORS
     from binlit.estimator import Step as Step
 
-_HOME = {
-    "BinaryActivation": "binlit.binary",
-    "binarize": "binlit.binary",
-    "binarize_weights": "binlit.binary",
-    "clip_latents": "binlit.binary",
-    "set_slope": "binlit.binary",
-    "weight_groups": "binlit.binary",
-    "ESTIMATORS": "binlit.estimator",
-    "Step": "binlit.estimator",
-}
-__all__ = [
-    "ESTIMATORS", "BinaryActivation", "Step", "__version__", "binarize", "binarize_weights", "clip_latents",
-    "set_slope", "weight_groups",
-]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'binlit' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "binary": [
+            "BinaryActivation", "binarize", "binarize_weights", "clip_latents", "set_slope", "weight_groups"
+        ],
+        "estimator": ["ESTIMATORS", "Step"],
+    },
+)  # fmt: skip
+__all__ += ["__version__"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from binlit.cli import run_hydra
-from binlit.config.study import check_study
+from binlit.laboratory.settings import check_study
 from binlit.libraries import load_libraries
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from binlit.build import build
 from binlit.config import Config
-from binlit.config.study import estimator_node
 from binlit.estimator import Estimator
-from binlit.laboratory.measure import measure, train_exactly
+from binlit.laboratory.measurement import measure, train_exactly
 from binlit.laboratory.net import examples, small_net
+from binlit.laboratory.settings import estimator_node
 from binlit.laboratory.toy import descend
 from binlit.results.record import commit, hardware, versions
 from binlit.results.summary import finite
