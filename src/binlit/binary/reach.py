@@ -1,4 +1,4 @@
-"""A unit that is placed is reached: where it cannot be it is refused, and a net's first pass tells what it did not reach.
+"""A unit that is placed is reached: what cannot be is refused, and the first pass through a net tells what it missed.
 
 What a module does in its forward pass cannot be known in advance. So the first pass through the whole net is looked at,
 whatever its mode, and no later one: a unit that it does not reach is warned of, once.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from binlit.binary.unit import BinaryActivation, site_that_sent
+from binlit.binary.unit import BinaryActivation, followed, site_that_sent
 
 
 class SiteWarning(UserWarning):
@@ -22,6 +22,10 @@ class SiteWarning(UserWarning):
 
 class OutputSiteWarning(SiteWarning):
     """A binary unit sits on the classifier's output."""
+
+
+class ConstantSiteWarning(SiteWarning):
+    """All bits that a unit sent out in the first pass were on."""
 
 
 class UnreachedSiteWarning(SiteWarning):
@@ -33,14 +37,15 @@ _PAIRS = (nn.RNNBase, nn.LSTMCell, nn.MultiheadAttention, nn.AdaptiveLogSoftmaxW
 
 def refuse_unreachable(net: nn.Module, name: str) -> None:
     """ValueError where no unit can act once for each call of the module `name`, with the module to name instead."""
-    modules = [net]
-    for part in name.split("."):
-        modules.append(modules[-1].get_submodule(part))
+    every, parts = dict(net.named_modules(remove_duplicate=False)), name.split(".")
+    modules = [every[".".join(parts[:depth])] for depth in range(len(parts) + 1)]
     *above, parent, module = modules
     kind = type(module).__name__
     if any(isinstance(one, torch.jit.ScriptModule) for one in modules):
         reason = "is compiled by TorchScript, which runs no Python unit: place units before, and use torch.jit.trace"
-    elif any(isinstance(one, BinaryActivation | ParametrizationList) for one in [*above, parent]):
+    elif any(isinstance(one, BinaryActivation | ParametrizationList) for one in [*above, parent]) or isinstance(
+        module, ParametrizationList
+    ):
         reason = "is a part of a binary unit or of what makes a weight: name the layer that it belongs to"
     elif isinstance(module, BinaryActivation):
         return
@@ -49,8 +54,8 @@ def refuse_unreachable(net: nn.Module, name: str) -> None:
     elif isinstance(_last(module), _PAIRS) or getattr(_last(module), "return_indices", False):
         reason = "sends out more than one tensor, and a unit takes one: name the layer that reads its output"
     elif type(module).forward is nn.Module.forward and "forward" not in vars(module):
-        parts = ", ".join(f"{name}.{part}" for part, _ in module.named_children())
-        reason = f"is never called, its parts are: name these ({parts})"
+        children = ", ".join(f"{name}.{child}" for child, _ in module.named_children())
+        reason = f"is never called, its parts are: name these ({children})"
     elif isinstance(module, nn.ModuleList | nn.ModuleDict):
         reason = "goes through its parts, and would take the unit for one of them: name the layer that reads its output"
     elif not isinstance(getattr(module, "binary", None), BinaryActivation | None):
@@ -110,15 +115,19 @@ def end_first_pass(module: nn.Module, args: Any, output: Any) -> None:
 
     Warns:
         UnreachedSiteWarning: there are units that the pass has not reached.
+        ConstantSiteWarning: 64 bits of a unit or more, and each is on.
         OutputSiteWarning: a unit's bits are what the net sends out.
     """
-    if torch.compiler.is_compiling():
+    if followed():
         return
     for key, hook in list(module._forward_hooks.items()):
         if hook is end_first_pass:
             del module._forward_hooks[key]
     units = [unit for unit in module.modules() if isinstance(unit, BinaryActivation)]
-    unreached = [f"'{unit.site}'" for unit in units if unit.first_calls == 0]
+    compiled = [one for one in module.modules() if hasattr(one, "_orig_mod") or one._compiled_call_impl is not None]
+    unknown = {id(part) for one in compiled for part in one.modules()}  # compiled code counts no calls
+    unreached = [f"'{unit.site}'" for unit in units if unit.first_calls == 0 and id(unit) not in unknown]
+    constant = [f"'{unit.site}'" for unit in units if unit.first_calls and unit.first_all_on]
     sent = site_that_sent(output) if isinstance(output, Tensor) else None
     getattr(output, "__dict__", {}).pop("binary_site", None)
     ends = [unit for unit in units if unit.first_calls is not None and unit.site == sent and not unit.is_output]
@@ -126,6 +135,14 @@ def end_first_pass(module: nn.Module, args: Any, output: Any) -> None:
         unit.first_calls = None
     for unit in ends:
         warn(output_warning(unit.site), OutputSiteWarning, stacklevel=2)
+    if constant:
+        warn(
+            f"in the first pass all bits of {', '.join(constant)} were on: what sends out nothing below the threshold, "
+            "such as a block that ends in a ReLU, makes no bits that carry anything. Give a threshold above 0, or name "
+            "the module in front of the ReLU",
+            ConstantSiteWarning,
+            stacklevel=2,
+        )
     if unreached:
         mode = "training" if module.training else "evaluation"
         warn(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from binlit.binary.surrogate import SURROGATES
-from binlit.estimator.base import Call, Estimator, levels_low
+from binlit.estimator.base import Call, Estimator, levels_low, within_torch_func
 from binlit.estimator.step import Step, tile
 
 
@@ -74,6 +74,7 @@ class BinaryActivation(nn.Module):
         self.behind = False  # a child of the module whose output it makes binary, called by that module's hook
         self.replaced: tuple[str, ...] = ()  # names in the state of the activation that was here
         self.first_calls: int | None = None  # counted from placing to the end of the net's first pass
+        self.first_all_on = True  # in all of these
         self.is_output = False  # known to be the classifier's output, and warned of
         # A buffer, so that the slope in force is saved with the weights that were trained under it.
         self.register_buffer("slope", torch.ones(()))
@@ -101,7 +102,7 @@ class BinaryActivation(nn.Module):
     def forward(self, x: Tensor, by_hook: bool = False) -> Tensor:
         if self.behind and not by_hook:  # the module goes through its children, and the hook is still to come
             return x
-        if self.first_calls is not None and not torch.compiler.is_compiling():
+        if self.first_calls is not None and not followed():
             return self.first_call(x)
         return self.binarized(x) if self.share == 1 else self.mixed(x)
 
@@ -119,6 +120,7 @@ class BinaryActivation(nn.Module):
             )
         out = self.binarized(x) if self.share == 1 else self.mixed(x)
         self.first_calls = (self.first_calls or 0) + 1
+        self.first_all_on &= not within_torch_func() and out.numel() >= 64 and bool((out == 1).all())
         out.binary_site = self.site  # type: ignore[attr-defined]
         return out
 
@@ -165,6 +167,11 @@ def follow(real: Tensor, rows: int) -> Tensor:
     if rows % real.shape[0]:
         return torch.cat([real, real[: rows - real.shape[0]]])
     return tile(real, rows // real.shape[0])
+
+
+def followed() -> bool:
+    """Whether torch follows the code to make a graph of it (compile, export, trace) and not for its values."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def site_that_sent(x: Tensor) -> str | None:

@@ -106,13 +106,25 @@ def open_step(estimator: Estimator, call: Call) -> Step:
     """The step that the call belongs to.
 
     Raises:
-        StepError: there is none, or the site has drawn in it before.
+        StepError: there is none, or the site has drawn in it before, or gradient checkpointing is what calls.
     """
+    if torch._C._current_graph_task_id() != -1:  # as torch.utils.checkpoint asks
+        raise StepError(
+            f"site '{call.site}' is called once more by the backward pass (gradient checkpointing), and the "
+            f"score-function estimator '{type(estimator).__name__}' lays its gradient on the first call: leave the "
+            "site out of what is checkpointed, or choose a pathwise estimator such as 'st'"
+        )
     if call.step is None:
         raise StepError(
             f"site '{call.site}' has the score-function estimator '{type(estimator).__name__}', which needs the loss "
             "of each example: run the net inside `with binlit.Step(net) as step:` and back-propagate "
             "step.loss(losses), or choose a pathwise estimator such as 'st'"
+        )
+    if call.step.with_gradient and not torch.is_grad_enabled():
+        raise StepError(
+            f"site '{call.site}' drew where gradients are off (torch.no_grad, gradient checkpointing with "
+            f"use_reentrant=True), and the gradient of the score-function estimator '{type(estimator).__name__}' would "
+            "be 0: leave the site out of that, or choose a pathwise estimator such as 'st'"
         )
     call.step.refuse_second_draw(call.site)
     return call.step

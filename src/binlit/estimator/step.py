@@ -75,6 +75,7 @@ class Step:
         self.draws: list[Draw] = []
         self.repeats: tuple[int, ...] = ()  # (K_last, ..., K_first): row index = k_last * (...) + k_first * B + b
         self.weights: Tensor | None = None  # see `loss`
+        self.with_gradient = torch.is_grad_enabled()
         self._net = net
         self._handles: list[RemovableHandle] = []
 
@@ -129,8 +130,9 @@ class Step:
         """Raises StepError where the site has already drawn in this step."""
         if any(draw.site == site for draw in self.draws):
             raise StepError(
-                f"site '{site}' drew twice in one step; a score function needs one call of the net a step: "
-                "concatenate the inputs, or use a pathwise estimator such as 'st'"
+                f"site '{site}' drew twice in one step; a score function needs one call of the net a step, and of the "
+                "site (one ReLU may serve a block twice): concatenate the inputs, give each place a module of its own, "
+                "or use a pathwise estimator such as 'st'"
             )
 
     def record(
