@@ -89,8 +89,8 @@ def binarize(
     """
     candidates = activation_sites(net) if sites is None else list(sites)
     wanted = [layers] if isinstance(layers, int | str) else list(layers or [])
-    by_order = example is not None and (OUTPUT in wanted or output_layer(net) in wanted)
-    called_last = last_called(net, example) if by_order else None
+    order_matters = OUTPUT in wanted or output_layer(net) in wanted
+    called_last = last_called(net, example) if example is not None and order_matters else None
     names = resolve_layers(layers, candidates, net, output=called_last)
     if not names:
         return net

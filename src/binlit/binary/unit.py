@@ -142,7 +142,7 @@ class BinaryActivation(nn.Module):
         call = Call(shifted, z, self.surrogate, self.low, stochastic, self.step, self.site, self.number)
         return self.estimator(call) if self.training else self.estimator.evaluate(call)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         """Takes the state of a net in which this unit was not there yet, too: the unit then stays as it is."""
         held = {name: state_dict.pop(prefix + name) for name in self.replaced if prefix + name in state_dict}
         own = self.state_dict(prefix=prefix)
@@ -150,7 +150,7 @@ class BinaryActivation(nn.Module):
             state_dict.update(own)
             if self.share < 1:
                 state_dict.update({f"{prefix}rest.{name}": value for name, value in held.items()})
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def extra_repr(self) -> str:
         return f"site={self.site!r}, mode={self.mode}, surrogate={type(self.surrogate).__name__}, low={self.low:g}" + (
@@ -171,7 +171,7 @@ def follow(real: Tensor, rows: int) -> Tensor:
 
 def followed() -> bool:
     """Whether torch follows the code to make a graph of it (compile, export, trace) and not for its values."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
 
 
 def site_that_sent(x: Tensor) -> str | None:
