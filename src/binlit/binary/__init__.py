@@ -10,9 +10,9 @@ from binlit.binary.place_weights import (
     weight_layers,
 )  # fmt: skip
 from binlit.binary.sites import activation_sites
-from binlit.binary.surrogate import SURROGATES, Surrogate
 from binlit.binary.unit import BinaryActivation
 from binlit.binary.weight import BinaryWeight
+from binlit.estimator.surrogate import SURROGATES, Surrogate
 
 __all__ = [
     "SURROGATES", "BinaryActivation", "BinaryWeight", "OutputSiteWarning", "Surrogate", "activation_sites", "binarize",

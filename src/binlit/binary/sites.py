@@ -14,15 +14,13 @@ OUTPUT = "output"  # the site behind the classifier: possible, never part of "al
 
 def activation_sites(net: nn.Module) -> list[str]:
     """Names of the activation modules of `net` (ReLU, Hardtanh, binlit's own ...), in the order of definition."""
-    from binlit.model.activation import HardSigmoid
-
     skipped = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin)
     modules = dict(net.named_modules(remove_duplicate=False))  # one module at two places is two sites
     return [
         name
         for name, module in modules.items()
         if (
-            isinstance(module, HardSigmoid | BinaryActivation)
+            isinstance(module, nn.Hardtanh | BinaryActivation)  # binlit's HardSigmoid is a Hardtanh
             or (type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, skipped))
         )
         and not isinstance(modules.get(name.rpartition(".")[0]), BinaryActivation)  # the activation of a mixed site

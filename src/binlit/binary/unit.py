@@ -7,12 +7,13 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from binlit.binary.surrogate import SURROGATES
 from binlit.estimator.base import Call, Estimator, levels_low
-from binlit.estimator.step import Step, tile
+from binlit.estimator.recording import Layout
+from binlit.estimator.step import Unit
+from binlit.estimator.surrogate import SURROGATES
 
 
-class BinaryActivation(nn.Module):
+class BinaryActivation(Unit):
     """An activation with two output values.
 
     In training the estimator answers (it draws or thresholds, and shapes the gradient). In evaluation mode the unit
@@ -69,7 +70,6 @@ class BinaryActivation(nn.Module):
         self.share = share
         if share < 1:
             self.rest = rest or nn.Identity()
-        self.step: Step | None = None
         # A buffer, so that the slope in force is saved with the weights that were trained under it.
         self.register_buffer("slope", torch.ones(()))
         if estimator.needs_logit and not self.surrogate.is_open:
@@ -126,7 +126,7 @@ def follow(real: Tensor, rows: int) -> Tensor:
     """
     if rows % real.shape[0]:
         return torch.cat([real, real[: rows - real.shape[0]]])
-    return tile(real, rows // real.shape[0])
+    return Layout((rows // real.shape[0],)).tile(real)
 
 
 def refuse_unknown(name: str, value: str, known: Iterable[str]) -> None:
