@@ -279,6 +279,21 @@ def test_rows_have_canonical_names(overrides, row):
     assert list(row_of(composed(*overrides)).values()) == row
 
 
+@pytest.mark.parametrize("rule", ["st", "st_clipped"])
+def test_the_hard_sigmoid_has_one_fingerprint_under_both_names(rule):
+    cfg = composed(
+        "binary.layer=1", "binary.weights=all", f"estimator={rule}", f"estimator@weight.estimator={rule}"
+    )  # fmt: skip
+    for part in (cfg["binary"], cfg["estimator"], cfg["weight"], cfg["weight"]["estimator"]):
+        own, folders = part["surrogate"], {}
+        for part["surrogate"] in ("hard_sigmoid", "hard_tanh", "logistic"):
+            folders[part["surrogate"]] = (fingerprint(cfg), run_folder(cfg))
+        part["surrogate"] = own
+        assert folders["hard_sigmoid"] == folders["hard_tanh"] != folders["logistic"]
+    cfg["model"]["activation"] = "hard_tanh"  # which is no other name of the activation
+    assert fingerprint(cfg) != folders["hard_tanh"][0]
+
+
 def test_fingerprint_sees_what_decides_and_only_that():
     base = fingerprint(composed())
     same = [

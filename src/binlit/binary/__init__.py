@@ -12,9 +12,9 @@ from binlit.binary.place_weights import (
 )  # fmt: skip
 from binlit.binary.reach import ConstantSiteWarning, OutputSiteWarning, SiteWarning, UnreachedSiteWarning
 from binlit.binary.sites import activation_sites
-from binlit.binary.surrogate import SURROGATES, Surrogate
 from binlit.binary.unit import BinaryActivation
 from binlit.binary.weight import BinaryWeight
+from binlit.estimator.surrogate import SURROGATES, Surrogate
 
 __all__ = [
     "SURROGATES", "BinaryActivation", "BinaryWeight", "ConstantSiteWarning", "OutputSiteWarning", "RealWeightWarning",

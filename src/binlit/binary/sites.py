@@ -42,10 +42,8 @@ _WHOLE = (BinaryActivation, ParametrizationList)
 
 def is_activation(module: nn.Module) -> bool:
     """Whether a unit takes the module's place: an activation of torch's, of a subclass, of binlit's, or a unit."""
-    from binlit.model.activation import HardSigmoid
-
     quantized = type(module).__module__.startswith("torch.ao.")  # subclasses that send out integers
-    return isinstance(module, (HardSigmoid, BinaryActivation, *_ACTIVATIONS)) and not quantized
+    return isinstance(module, (BinaryActivation, *_ACTIVATIONS)) and not quantized  # binlit's HardSigmoid is a Hardtanh
 
 
 def place(net: nn.Module, name: str) -> tuple[int, str]:

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from binlit.binary.surrogate import SURROGATES
 from binlit.estimator.base import Call, Estimator, levels_low, within_torch_func
-from binlit.estimator.step import Step, tile
+from binlit.estimator.recording import Layout
+from binlit.estimator.step import Unit
+from binlit.estimator.surrogate import SURROGATES
 
 
-class BinaryActivation(nn.Module):
+class BinaryActivation(Unit):
     """An activation with two output values.
 
     In training the estimator answers (it draws or thresholds, and shapes the gradient). In evaluation mode the unit
@@ -70,7 +71,6 @@ class BinaryActivation(nn.Module):
         self.share = share
         if share < 1:
             self.rest = rest or nn.Identity()
-        self.step: Step | None = None
         self.behind = False  # a child of the module whose output it makes binary, called by that module's hook
         self.replaced: tuple[str, ...] = ()  # names in the state of the activation that was here
         self.first_calls: int | None = None  # counted from placing to the end of the net's first pass
@@ -166,7 +166,7 @@ def follow(real: Tensor, rows: int) -> Tensor:
     """
     if rows % real.shape[0]:
         return torch.cat([real, real[: rows - real.shape[0]]])
-    return tile(real, rows // real.shape[0])
+    return Layout((rows // real.shape[0],)).tile(real)
 
 
 def followed() -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from binlit.binary.surrogate import SURROGATES
 from binlit.binary.unit import followed, refuse_unknown
 from binlit.estimator import ClippedStraightThrough, Estimator, IdentityStraightThrough
 from binlit.estimator.base import Call, within_torch_func
+from binlit.estimator.surrogate import SURROGATES
 
 MODES, SCALES = ("deterministic", "stochastic"), ("none", "xnor", "learned")
 CLIPS, EVALUATIONS = ("none", "weight", "weight_and_bias"), ("threshold", "sample", "latent")
