@@ -4,32 +4,52 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
+import binlit.cli  # noqa: F401 - registers the resolvers
+from binlit.dataset import mnist
 from binlit.paths import config_dir
 from binlit.results.record import read_records
+from data_at_hand import real
 from tiny_files import cifar, svhn
 
 EXPERIMENTS = sorted(path.stem for path in (config_dir() / "experiment").glob("*.yaml"))
+# Seldom at hand: tiny files in the true format, and a narrow net.
+MADE = {"bnn_cifar10": lambda root: cifar(root, "bin", 1200), "bnn_svhn": lambda root: svhn(root, 6100)}
+READ = cache(mnist.read_labelled)
+
+
+@pytest.fixture(autouse=True)
+def _read_once(monkeypatch):
+    """Jobs in one process share what was read of a file; nothing writes into it."""
+    monkeypatch.setattr(mnist, "read_labelled", READ)
+
+
+def composed(experiment: str) -> DictConfig:
+    """With the node `hydra`, in which an experiment may be a sweep."""
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return compose("config", [f"+experiment={experiment}"], return_hydra_config=True)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_experiment_runs(experiment, cli, tmp_path, request):
-    text = (config_dir() / "experiment" / f"{experiment}.yaml").read_text()
-    environment = {}
-    made = {"bnn_cifar10": lambda root: cifar(root, "bin", 1200), "bnn_svhn": lambda root: svhn(root, 6100)}
-    if experiment in made:  # not at hand: tiny files in the true format, and a narrow net
-        made[experiment](tmp_path / "data")
-        environment["BINLIT_DATA_DIR"] = str(tmp_path / "data")
-    elif "digits" not in text and "glyphs" not in experiment:
-        needed = "real_omniglot" if "omniglot" in experiment else "real_data"
-        environment["BINLIT_DATA_DIR"] = str(request.getfixturevalue(needed))
-    extra = ["-m", "seed=0", "binary.layer=null,1"] if "MULTIRUN" in text else []
-    extra += ["model.width=8", "model.hidden=16"] if experiment in made else []
-    extra += ["binary.threshold=0.25"] if experiment.startswith("thresholds") else []
-    done = cli("train", *extra, f"+experiment={experiment}", "trainer.fast_dev_run=true", "dataset.batch_size=2",
-               "dataset.eval_batch_size=4", **environment)  # fmt: skip
+def test_experiment_runs(experiment, command, tmp_path):
+    cfg = composed(experiment)
+    few_shot = cfg.task.name == "few_shot"  # whose batches are of episodes
+    words = ["-m", "seed=0", "binary.layer=null,1"] if cfg.hydra.mode == RunMode.MULTIRUN else []
+    words += ["binary.threshold=0.25"] if "thresholds" in experiment else []
+    if experiment in MADE:
+        data_dir = tmp_path / "data"
+        MADE[experiment](data_dir)
+        words += ["model.width=8", "model.hidden=16"]
+    else:
+        data_dir = real(cfg.dataset.name)
+    words += ["dataset.batch_size=2", f"dataset.eval_batch_size={1 if few_shot else 4}", f"data_dir={data_dir}"]
+    done = command("train", *words, f"+experiment={experiment}", "trainer.fast_dev_run=true")
     assert done.returncode == 0, done.stderr
     found = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/*/*/result.json")]
     assert found
