@@ -73,10 +73,11 @@ def command(tmp_path: Path) -> Cli:
         words, out, err = [f"binlit-{module}", *arguments], io.StringIO(), io.StringIO()
         main = importlib.import_module(f"binlit.{module}").main
         with (
-            _restored(),
+            _same_signals(),
             contextlib.chdir(tmp_path),
             mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1", "COLUMNS": "160", **environment}),
             mock.patch.object(sys, "argv", words),
+            mock.patch.object(torch, "set_num_threads"),  # two threads that wait for a busy core spin
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
@@ -91,13 +92,11 @@ def command(tmp_path: Path) -> Cli:
 
 
 @contextlib.contextmanager
-def _restored() -> Iterator[None]:
-    """What a command sets for its process is set back."""
-    threads, numbers = torch.get_num_threads(), (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.getsignal(number) for number in numbers]
+def _same_signals() -> Iterator[None]:
+    """What a command does on signals is undone."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
-        for number, handler in zip(numbers, handlers, strict=True):
+        for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def records(folder: Path) -> dict[str, dict]:
     return {record["fingerprint"]: record for record in read_records(folder)}
 
 
-def test_rows_without_effect_run_once_and_nothing_runs_twice(cli, tmp_path):
+def test_rows_without_effect_run_once_and_nothing_runs_twice(command, tmp_path):
     sweep = [
         "-m",
         *SMALL,
@@ -32,34 +33,35 @@ def test_rows_without_effect_run_once_and_nothing_runs_twice(cli, tmp_path):
         "binary.layer=null,1",
         "binary.mode=stochastic,deterministic",
     ]
-    first = cli("train", *sweep, "estimator=st,detached")
+    first = command("train", *sweep, "estimator=st,detached")
     assert first.returncode == 0, first.stderr
     assert "8 jobs: 3 the same as others, 0 done already, 5 to run" in first.stdout
     found = records(tmp_path / "outputs" / "t")
     assert len(found) == len(read_manifest(tmp_path / "outputs" / "t")) == 5
     finished = {name: record["finished"] for name, record in found.items()}
 
-    again = cli("train", *sweep, "estimator=st,detached,st_identity")
+    again = command("train", *sweep, "estimator=st,detached,st_identity")
     assert "5 done already, 2 to run" in again.stdout
     for name, record in records(tmp_path / "outputs" / "t").items():
         assert finished.get(name, record["finished"]) == record["finished"]
-    shown = cli("report", "outputs/t")
+    shown = command("report", "outputs/t")
     assert shown.returncode == 0
     assert "st_identity" in shown.stdout
 
 
-def test_a_failed_job_leaves_a_record_and_the_others_go_on(cli, tmp_path):
+def test_a_failed_job_leaves_a_record_and_the_others_go_on(command, tmp_path, monkeypatch):
     sweep = ["-m", *SMALL, "trainer.max_epochs=1", "name=t", "dataset=mnist,digits", f"data_dir={tmp_path}/nowhere"]
-    done = cli("train", *sweep, "dataset.download=false")
+    done = command("train", *sweep, "dataset.download=false")
     assert done.returncode == 2  # digits has no setting `download`: refused before anything ran
-    done = cli("train", *sweep, http_proxy="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # so that the proxies below are asked for
+    done = command("train", *sweep, http_proxy="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9")
     assert done.returncode == 1
     assert "1 of 2 jobs failed" in done.stderr
     assert "Traceback" not in done.stderr
     by_status = {record["status"]: record for record in read_records(tmp_path / "outputs" / "t")}
     assert set(by_status) == {"ok", "failed"}
     assert "dataset=digits works offline" in by_status["failed"]["error"]
-    assert "failed" in cli("report", "outputs/t").stdout
+    assert "failed" in command("report", "outputs/t").stdout
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
@@ -113,21 +115,21 @@ def _wait_until_training(folder: Path, job: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
-def test_a_refused_run_leaves_the_folders_record_alone(cli, tmp_path):
+def test_a_refused_run_leaves_the_folders_record_alone(command, tmp_path):
     same = [*SMALL, "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "hydra.run.dir=here"]
-    assert cli("train", *same).returncode == 0
+    assert command("train", *same).returncode == 0
     record = (tmp_path / "here" / "result.json").read_bytes()
-    refused = cli("train", *same, "optimizer.lr=0.5")
+    refused = command("train", *same, "optimizer.lr=0.5")
     assert refused.returncode == 2
     assert "holds a run of another config" in refused.stderr
     assert (tmp_path / "here" / "result.json").read_bytes() == record
 
 
-def test_starting_anew_keeps_the_old_run_aside(cli, tmp_path):
+def test_starting_anew_keeps_the_old_run_aside(command, tmp_path):
     quick = [*SMALL, "trainer.max_epochs=1", "name=t", "trainer.enable_progress_bar=false"]
-    assert cli("train", *quick).returncode == 0
-    assert "done already" in cli("train", *quick).stdout
-    assert "done already" not in cli("train", *quick, "resume=false").stdout
+    assert command("train", *quick).returncode == 0
+    assert "done already" in command("train", *quick).stdout
+    assert "done already" not in command("train", *quick, "resume=false").stdout
     (folder,) = [path for path in (tmp_path / "outputs" / "t").iterdir() if path.is_dir()]
     kept = json.loads((folder / "superseded" / "1" / "result.json").read_text())
     assert kept["metrics"] == json.loads((folder / "result.json").read_text())["metrics"]
