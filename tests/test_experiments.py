@@ -106,9 +106,9 @@ def test_evaluate_tests_all_runs_of_a_folder_that_draw_and_none_twice(command, t
 
 
 def test_evaluate_draws_other_episodes(command, tmp_path):
-    done = command("train", "+experiment=glyphs_fewshot", "dataset.characters=20", "dataset.evaluation=8", "dataset.way=3",
-               "dataset.train_way=5", "dataset.episodes=2", "dataset.val_episodes=2", "trainer.max_epochs=1",
-               "dataset.test_episodes=4", "dataset.also=[]")  # fmt: skip
+    done = command("train", "+experiment=glyphs_fewshot", "dataset.characters=20", "dataset.evaluation=8",
+                   "dataset.way=3", "dataset.train_way=5", "dataset.episodes=2", "dataset.val_episodes=2",
+                   "trainer.max_epochs=1", "dataset.test_episodes=4", "dataset.also=[]")  # fmt: skip
     assert done.returncode == 0, done.stderr
     (checkpoint,) = tmp_path.glob("outputs/*/*/checkpoints/best.ckpt")
     other = command("evaluate", f"checkpoint={checkpoint}", "dataset.way=6", "dataset.shot=2", "dataset.query=5")
@@ -120,7 +120,9 @@ def test_evaluate_draws_other_episodes(command, tmp_path):
     (record,) = read_records(tmp_path / "outputs")
     assert "evaluations" not in record  # of another test than the table's
     assert list(record["episodes"]) == ["3w1s"]  # nor episodes of as many queries
-    again = command("evaluate", f"checkpoint={checkpoint}", "dataset.way=7", "dataset.shot=2")  # 3 classes to validate on
+    again = command(
+        "evaluate", f"checkpoint={checkpoint}", "dataset.way=7", "dataset.shot=2"
+    )  # 3 classes to validate on
     assert re.search(r"test accuracy .* \(7w2s [\d.]+ ± [\d.]+\)", again.stdout), again.stderr
     assert command("report", str(tmp_path / "outputs")).returncode == 0
     page = next(tmp_path.glob("outputs/episodes.md")).read_text()
