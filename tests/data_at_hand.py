@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from binlit.dataset import available
-
 TOP = Path(__file__).parents[1]
 PLACES = tuple(dict.fromkeys([Path(os.environ.get("BINLIT_DATA_DIR") or "data").absolute(), TOP / "data"]))
 
@@ -19,6 +17,8 @@ PLACES = tuple(dict.fromkeys([Path(os.environ.get("BINLIT_DATA_DIR") or "data").
 @cache
 def place_of(name: str, places: tuple[Path, ...] = PLACES) -> Path | None:
     """The first folder that holds the data set, an option of conf/dataset/; None where none does."""
+    from binlit.dataset import available  # Lightning, which not every file of tests waits for
+
     with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # loaders also look into ./data
         return next((place for place in places if available(name, place)), None)
 
