@@ -67,6 +67,14 @@ def test_experiment_opens_with_its_command_time_and_expectation(experiment):
     assert "XXXX" not in head  # left to be filled in
 
 
+@pytest.mark.parametrize("module", ["train", "evaluate", "report", "summary", "export", "gradients"])
+def test_a_command_starts_in_a_process_of_its_own(module, cli):
+    """What a command does is mostly tested in this process; here the module is run as `python -m` runs it."""
+    done = cli(module, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert module in done.stdout
+
+
 def test_no_argument_trains_on_digits_and_evaluate_tests_again(cli, tmp_path):
     done = cli("train", "trainer.max_epochs=1", "model=mlp")
     assert done.returncode == 0, done.stderr
