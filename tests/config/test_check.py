@@ -221,8 +221,8 @@ def test_contradictions_are_explained(overrides, message):
         composed(*overrides)
 
 
-def test_a_sweep_is_checked_whole_before_it_starts(cli, tmp_path):
-    done = cli("train", "-m", "seed=0,1", "binary.layer=1,9")
+def test_a_sweep_is_checked_whole_before_it_starts(command, tmp_path):
+    done = command("train", "-m", "seed=0,1", "binary.layer=1,9")
     assert done.returncode == 2
     assert "binary.layer=9 does not exist" in done.stderr
     assert "nothing was started" in done.stderr
@@ -241,8 +241,8 @@ def test_help_and_errors_answer_without_torch(cli):
     assert not [line for line in shown.stderr.splitlines() if line.endswith(" torch")]
 
 
-def test_a_command_with_a_config_of_its_own_names_its_own_settings(cli):
-    said = cli("evaluate", "checkpoint=x", "dataset.val_episodes=5")
+def test_a_command_with_a_config_of_its_own_names_its_own_settings(command):
+    said = command("evaluate", "checkpoint=x", "dataset.val_episodes=5")
     assert said.returncode == 2
     assert "this command has no setting 'dataset.val_episodes'; did you mean dataset.test_episodes?" in said.stderr
 
@@ -422,8 +422,8 @@ def test_folder_names_can_be_given_back_to_hydra():
         (["estimator=disarn"], ["did you mean disarm?"]),
     ],
 )
-def test_estimators_are_checked_before_anything_starts(cli, overrides, parts):
-    done = cli("train", *overrides)
+def test_estimators_are_checked_before_anything_starts(command, overrides, parts):
+    done = command("train", *overrides)
     assert done.returncode == 2
     for part in parts:
         assert part in done.stderr
@@ -443,8 +443,8 @@ def test_estimators_are_checked_before_anything_starts(cli, overrides, parts):
         (["drws=5000"], ["drws"]),
     ],
 )
-def test_a_study_is_checked_before_anything_starts(cli, overrides, parts):
-    done = cli("gradients", *overrides)
+def test_a_study_is_checked_before_anything_starts(command, overrides, parts):
+    done = command("gradients", *overrides)
     assert done.returncode == 2, done.stderr
     for part in parts:
         assert part in done.stderr
