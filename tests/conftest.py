@@ -1,15 +1,22 @@
-"""What the tests share: where real data is, one thread, and running the command line as a user would."""
+"""What the tests share: real data, one thread, and the command line, in this process or in one of its own."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+
+from data_at_hand import real
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -29,19 +36,13 @@ def _same_chance() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with real MNIST; the test is skipped where there is none."""
-    folder = Path(os.environ.get("BINLIT_DATA_DIR", "data"))
-    if not (folder / "MNIST" / "raw").is_dir():
-        pytest.skip(f"no MNIST in {folder.absolute()}: set BINLIT_DATA_DIR")
-    return folder.absolute()
+    return real("mnist")
 
 
 @pytest.fixture(scope="session")
 def real_omniglot() -> Path:
     """The folder with real Omniglot; the test is skipped where there is none."""
-    folder = Path(os.environ.get("BINLIT_DATA_DIR", "data"))
-    if not (folder / "omniglot-py").is_dir():
-        pytest.skip(f"no omniglot-py in {folder.absolute()}: set BINLIT_DATA_DIR")
-    return folder.absolute()
+    return real("omniglot")
 
 
 @pytest.fixture
@@ -59,3 +60,43 @@ def cli(tmp_path: Path) -> Cli:
         )
 
     return run
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Cli:
+    """As `cli`, in this process: a new one spends seconds of a core on its imports.
+
+    An exception that the command lets out fails the test, where `cli` would show a traceback and status 1.
+    """
+
+    def run(module: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        words, out, err = [f"binlit-{module}", *arguments], io.StringIO(), io.StringIO()
+        main = importlib.import_module(f"binlit.{module}").main
+        with (
+            _same_signals(),
+            contextlib.chdir(tmp_path),
+            mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1", "COLUMNS": "160", **environment}),
+            mock.patch.object(sys, "argv", words),
+            mock.patch.object(torch, "set_num_threads"),  # two threads that wait for a busy core spin
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                status = main() or 0
+            except SystemExit as end:
+                status = end.code or 0
+        assert isinstance(status, int), status
+        return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@contextlib.contextmanager
+def _same_signals() -> Iterator[None]:
+    """What a command does on signals is undone."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

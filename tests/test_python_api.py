@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 import binlit
+from binlit.estimator.step import StepError
 
 
 def own_net() -> nn.Sequential:
@@ -72,6 +74,58 @@ def test_a_skip_connection_needs_the_input_repeated():
         step.loss(losses).backward()
     assert net.a.weight.grad is not None
     assert net.a.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("within", [False, True], ids=["after the step", "within the step"])
+@pytest.mark.parametrize("estimator", ["reinforce", "disarm", "rebar"])
+def test_gradient_checkpointing_of_a_site_with_a_score_function_says_what_is_wrong(estimator, within, reentrant):
+    net = binlit.binarize(own_net(), 1, estimator)
+    x, y = problem()
+    x.requires_grad_()
+
+    def backward() -> None:
+        with binlit.Step(net) as step:
+            hidden = checkpoint(net[:2], step.inputs(x), use_reentrant=reentrant)
+            loss = step.loss(F.cross_entropy(net[2:](hidden), step.targets(y), reduction="none"))
+            if within:
+                loss.backward()
+        loss.backward()
+
+    with pytest.raises(StepError, match=rf"site '1' .*gradient checkpointing.*'{type(net[1].estimator).__name__}'"):
+        backward()
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_gradient_checkpointing_leaves_a_pathwise_gradient_as_it_is(reentrant):
+    net: Any = binlit.binarize(own_net(), 1, "st")
+    x, y = problem()
+    gradients: list[torch.Tensor] = []
+    for bottom in (net[:2], lambda x: checkpoint(net[:2], x, use_reentrant=reentrant)):
+        torch.manual_seed(0)
+        net.zero_grad()
+        F.cross_entropy(net[2:](bottom(x.requires_grad_())), y).backward()
+        gradients.append(net[0].weight.grad.clone())
+    assert torch.equal(*gradients)
+
+
+def test_one_module_called_twice_serves_a_pathwise_rule_and_a_score_function_names_it():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.act, self.b = nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(self.act(self.a(self.act(self.a(x)))))
+
+    x, _ = problem()
+    assert binlit.binarize(Twice(), 1, "st")(x).shape == (512, 2)
+    net = binlit.binarize(Twice(), 1, "reinforce")
+    with (
+        pytest.raises(StepError, match=r"site 'act' drew twice .*give each place a module of its own"),
+        binlit.Step(net) as step,
+    ):
+        net(step.inputs(x))
 
 
 def test_names_are_loaded_on_first_use():

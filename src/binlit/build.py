@@ -49,10 +49,20 @@ def build_data(cfg: Config) -> pl.LightningDataModule:
 def build_net(cfg: Config) -> nn.Module:
     """The net with fresh weights, binary at the sites that the config names.
 
+    Raises:
+        ConfigError: a site or layer of the model cannot be binary.
+
     Warns:
-        OutputSiteWarning: a site is the classifier's output.
+        SiteWarning: a site is the classifier's output, or not reached.
     """
     net = build(cfg["model"], without=("name", "sites", "layers"))
+    try:
+        return _binary(net, cfg)
+    except ValueError as error:
+        raise ConfigError(f"model={cfg['model']['name']}: {error}") from error
+
+
+def _binary(net: nn.Module, cfg: Config) -> nn.Module:
     layers, weights = chosen_layers(cfg), chosen_weights(cfg)
     if weights:
         how = cfg["weight"]

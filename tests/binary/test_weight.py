@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import io
 import math
+import re
+import warnings
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 import binlit
-from binlit.binary import BinaryWeight, binary_weights, estimators, latent, weight_layers
+from binlit.binary import BinaryWeight, RealWeightWarning, binary_weights, estimators, latent, weight_layers
 from binlit.binary.weight import PlainSign, channel_means
 from binlit.estimator import ESTIMATORS
 from binlit.estimator.base import Call
@@ -338,3 +341,44 @@ def test_residual_nets_take_both_sizes_and_are_binary_inside(block, channels, si
         )
     assert net(torch.randn(2, channels, side, side)).shape == (2, 10)
     assert seen == {i: [-1, 1] for i in range(1, 5)}
+
+
+def test_all_names_the_weights_that_stay_real():
+    net = nn.Sequential(
+        nn.ConvTranspose2d(2, 3, 2), nn.Linear(2, 2), nn.GRU(2, 2), nn.MultiheadAttention(4, 2), nn.Embedding(4, 4),
+        nn.BatchNorm2d(3),
+    )  # fmt: skip
+    left = (
+        "stay real: 0 (ConvTranspose2d: weight), 2 (GRU: weight_ih_l0, weight_hh_l0), "
+        "3 (MultiheadAttention: in_proj_weight), 4 (Embedding: weight)"
+    )
+    with pytest.warns(RealWeightWarning, match=re.escape(left) + "$"):
+        binlit.binarize_weights(net)
+    assert list(binary_weights(net)) == ["1", "3.out_proj"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        binlit.binarize_weights(net, "1")  # what is named is all that was asked for
+
+
+def test_a_layer_without_a_weight_yet_is_named_before_any_is_binary():
+    net = nn.Sequential(nn.Linear(4, 4), nn.LazyLinear(3))
+    with pytest.raises(ValueError, match=r"layer '1' has no weight yet \(LazyLinear\): run the net on a batch first"):
+        binlit.binarize_weights(net)
+    assert not binary_weights(net)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "settings", [{}, {"scale": "xnor"}, {"scale": "learned"}, {"evaluation": "latent"}, {"estimator": "approx_sign"}]
+)
+def test_torchs_own_exporters_give_the_nets_values(settings):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    net = binlit.binarize(MnistCnn(), "all", "st", mode="deterministic")
+    net, x = binlit.binarize_weights(net, init="model", **settings).eval(), torch.randn(2, 1, 28, 28)
+    file = io.BytesIO()
+    torch.onnx.export(net, (x,), file, dynamo=False)  # type: ignore[arg-type]
+    session = runtime.InferenceSession(file.getvalue())
+    (scores,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(scores), net(x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(torch.export.export(net, (x,)).module()(x), net(x))

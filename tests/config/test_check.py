@@ -244,8 +244,8 @@ def test_what_a_net_takes_follows_from_its_widths_and_the_data(overrides, follow
     assert {key: composed(*overrides)["model"][key] for key in follows} == follows
 
 
-def test_a_sweep_is_checked_whole_before_it_starts(cli, tmp_path):
-    done = cli("train", "-m", "seed=0,1", "binary.layer=1,9")
+def test_a_sweep_is_checked_whole_before_it_starts(command, tmp_path):
+    done = command("train", "-m", "seed=0,1", "binary.layer=1,9")
     assert done.returncode == 2
     assert "binary.layer=9 does not exist" in done.stderr
     assert "nothing was started" in done.stderr
@@ -264,8 +264,8 @@ def test_help_and_errors_answer_without_torch(cli):
     assert not [line for line in shown.stderr.splitlines() if line.endswith(" torch")]
 
 
-def test_a_command_with_a_config_of_its_own_names_its_own_settings(cli):
-    said = cli("evaluate", "checkpoint=x", "dataset.val_episodes=5")
+def test_a_command_with_a_config_of_its_own_names_its_own_settings(command):
+    said = command("evaluate", "checkpoint=x", "dataset.val_episodes=5")
     assert said.returncode == 2
     assert "this command has no setting 'dataset.val_episodes'; did you mean dataset.test_episodes?" in said.stderr
 
@@ -300,6 +300,21 @@ def test_own_classes_may_have_keys_of_their_own():
 )
 def test_rows_have_canonical_names(overrides, row):
     assert list(row_of(composed(*overrides)).values()) == row
+
+
+@pytest.mark.parametrize("rule", ["st", "st_clipped"])
+def test_the_hard_sigmoid_has_one_fingerprint_under_both_names(rule):
+    cfg = composed(
+        "binary.layer=1", "binary.weights=all", f"estimator={rule}", f"estimator@weight.estimator={rule}"
+    )  # fmt: skip
+    for part in (cfg["binary"], cfg["estimator"], cfg["weight"], cfg["weight"]["estimator"]):
+        own, folders = part["surrogate"], {}
+        for part["surrogate"] in ("hard_sigmoid", "hard_tanh", "logistic"):
+            folders[part["surrogate"]] = (fingerprint(cfg), run_folder(cfg))
+        part["surrogate"] = own
+        assert folders["hard_sigmoid"] == folders["hard_tanh"] != folders["logistic"]
+    cfg["model"]["activation"] = "hard_tanh"  # which is no other name of the activation
+    assert fingerprint(cfg) != folders["hard_tanh"][0]
 
 
 def test_fingerprint_sees_what_decides_and_only_that():
@@ -430,8 +445,8 @@ def test_folder_names_can_be_given_back_to_hydra():
         (["estimator=disarn"], ["did you mean disarm?"]),
     ],
 )
-def test_estimators_are_checked_before_anything_starts(cli, overrides, parts):
-    done = cli("train", *overrides)
+def test_estimators_are_checked_before_anything_starts(command, overrides, parts):
+    done = command("train", *overrides)
     assert done.returncode == 2
     for part in parts:
         assert part in done.stderr
@@ -451,8 +466,8 @@ def test_estimators_are_checked_before_anything_starts(cli, overrides, parts):
         (["drws=5000"], ["drws"]),
     ],
 )
-def test_a_study_is_checked_before_anything_starts(cli, overrides, parts):
-    done = cli("gradients", *overrides)
+def test_a_study_is_checked_before_anything_starts(command, overrides, parts):
+    done = command("gradients", *overrides)
     assert done.returncode == 2, done.stderr
     for part in parts:
         assert part in done.stderr

@@ -10,6 +10,7 @@ import torch
 from scipy.io import savemat
 
 from binlit.dataset import Cifar10, DataError, Mnist, Svhn
+from data_at_hand import real
 from tiny_files import cifar, svhn
 
 
@@ -115,3 +116,13 @@ def test_mnist_at_32_has_a_border_of_background(tmp_path):
     assert images[:, :, :2].sum() == images[:, :, :, -2:].sum() == 0
     with pytest.raises(ValueError, match="image_size=30 must be 28 or 32"):
         Mnist(image_size=30)
+
+
+def test_real_cifar_is_the_published_one():
+    """60,000 images in ten classes of one size; channel means as everybody normalises by (0.4914, 0.4822, 0.4465)."""
+    data = Cifar10(str(real("cifar10")), download=False)
+    train, test = data.load()
+    assert train.labels.bincount().tolist() == [5000] * 10
+    assert test.labels.bincount().tolist() == [1000] * 10
+    means = train.images.mean((0, 2, 3), dtype=torch.float64) / 255
+    assert torch.allclose(means, torch.tensor([0.4914, 0.4822, 0.4465], dtype=torch.float64), atol=5e-5)

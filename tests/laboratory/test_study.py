@@ -10,8 +10,8 @@ SMALL = ("estimators=[st,rloo,disarm,detached]", "units=[[4]]", "steps=[0]", "dr
          "toys.targets=[0.45]", "toys.steps=20", "toys.copies=50")  # fmt: skip
 
 
-def test_a_small_study_writes_records_table_and_pictures(cli, tmp_path):
-    done = cli("gradients", *SMALL)
+def test_a_small_study_writes_records_table_and_pictures(command, tmp_path):
+    done = command("gradients", *SMALL)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "outputs" / "gradients"
     records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
@@ -24,16 +24,16 @@ def test_a_small_study_writes_records_table_and_pictures(cli, tmp_path):
     for name in ("gradients.png", "toys.png", "table.md"):
         assert (out / name).stat().st_size > 500
     before = (out / "table.md").read_text()
-    again = cli("report", str(out), "--out", str(tmp_path / "docs"))
+    again = command("report", str(out), "--out", str(tmp_path / "docs"))
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "docs" / "table.md").read_text() == before
     assert (tmp_path / "docs" / "records.jsonl").read_text() == (out / "records.jsonl").read_text()
 
 
-def test_the_same_seed_gives_the_same_figures(cli, tmp_path):
+def test_the_same_seed_gives_the_same_figures(command, tmp_path):
     tables = []
     for name in ("a", "b"):
-        done = cli("gradients", *SMALL, "toys.targets=[]", f"output_dir={name}")
+        done = command("gradients", *SMALL, "toys.targets=[]", f"output_dir={name}")
         assert done.returncode == 0, done.stderr
         tables.append(pd.read_csv(tmp_path / name / "table.csv").drop(columns="microseconds"))
     pd.testing.assert_frame_equal(*tables)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from binlit.interval import interval
 from binlit.report import main, write_report
-from binlit.results.interval import interval
 from binlit.results.record import read_records, set_aside, write_record
 from binlit.results.show import cells, to_markdown
 from binlit.results.sites import sites_markdown

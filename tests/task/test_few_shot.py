@@ -21,9 +21,9 @@ from binlit.config import check
 from binlit.dataset.episodes import DrawnClasses
 from binlit.estimator import Step, StepError
 from binlit.evaluate import evaluate
+from binlit.interval import interval
 from binlit.model import HEADS, Conv4, MatchingNetwork, PrototypicalNetwork
 from binlit.paths import config_dir
-from binlit.results.interval import interval
 from binlit.task.few_shot import FewShot, labels, shared_losses
 from binlit.train import train
 

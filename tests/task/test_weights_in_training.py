@@ -98,20 +98,20 @@ def test_flips_are_counted_from_one_epoch_to_the_next():
     assert module.figures == pytest.approx([2 / 20, 3 / 20, 0])
 
 
-def test_a_checkpoint_is_tested_again_with_other_weights(tmp_path, cli):
+def test_a_checkpoint_is_tested_again_with_other_weights(tmp_path, command):
     quick = ["model=mlp", "trainer.max_epochs=1", "binary=weights", "weight=binaryconnect"]
-    assert cli("train", *quick).returncode == 0
+    assert command("train", *quick).returncode == 0
     (checkpoint,) = tmp_path.glob("outputs/digits/*/checkpoints/best.ckpt")
     record = json.loads((checkpoint.parents[1] / "result.json").read_text())
     found = {}
     for way in ("latent", "threshold", "sample"):
-        done = cli("evaluate", f"checkpoint={checkpoint}", f"weight.eval={way}")
+        done = command("evaluate", f"checkpoint={checkpoint}", f"weight.eval={way}")
         assert f"weight.eval={way}" in done.stdout, done.stderr
         found[way] = done.stdout.partition("accuracy ")[2]
     assert found["latent"].startswith(f"{100 * record['metrics']['test/acc']:.2f} %")
     assert len(set(found.values())) == 3
-    assert cli("train", "model=mlp", "trainer.max_epochs=1", "name=plain").returncode == 0
+    assert command("train", "model=mlp", "trainer.max_epochs=1", "name=plain").returncode == 0
     (other,) = tmp_path.glob("outputs/plain/*/checkpoints/best.ckpt")
-    refused = cli("evaluate", f"checkpoint={other}", "weight.eval=latent")
+    refused = command("evaluate", f"checkpoint={other}", "weight.eval=latent")
     assert refused.returncode == 2
     assert "weight.eval=latent has no effect: this net has no binary weights" in refused.stderr

@@ -11,12 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from binlit.estimator.straight_through import clip, straight_through
-
-
-def hard_sigmoid(x: Tensor) -> Tensor:
-    """clamp((x + 1) / 2, 0, 1), shape of x; gradient 1/2 for |x| <= 1, 0 outside."""
-    return (clip(x) + 1) / 2
+from binlit.estimator import straight_through
+from binlit.estimator.surrogate import hard_sigmoid
 
 
 def round_through(x: Tensor) -> Tensor:

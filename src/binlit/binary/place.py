@@ -1,7 +1,7 @@
 """Placing binary units into a finished net.
 
-Where the named module is an activation, the unit takes its place; behind any other module the unit binarizes that
-module's output.
+Where the named module is an activation, the unit takes its place; at the end of a plain Sequential it is one more
+module; behind any other module it is a child, `binary`, that a forward hook calls with what the module sends out.
 """
 
 from __future__ import annotations
@@ -16,15 +16,28 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from binlit.binary.sites import activation_sites, end_of_chain, output_layer, resolve_layers
+from binlit.binary.reach import (
+    OutputSiteWarning,
+    leave_fast_paths,
+    output_warning,
+    refuse_partly_shared,
+    refuse_unreachable,
+    watch_first_pass,
+)
+from binlit.binary.sites import (
+    OUTPUT,
+    activation_sites,
+    ends_of_chain,
+    is_activation,
+    layers_with_parameters,
+    output_layer,
+    place,
+    resolve_layers,
+)
 from binlit.binary.unit import BinaryActivation
 from binlit.estimator import ESTIMATORS, Estimator
 
 Net = TypeVar("Net", bound=nn.Module)
-
-
-class OutputSiteWarning(UserWarning):
-    """A binary unit sits on the classifier's output."""
 
 
 def binarize(
@@ -48,10 +61,11 @@ def binarize(
         net = binlit.binarize(net, layers=[1, 2], estimator="st")
 
     Args:
-        net: any module; weights, their names and the order of layers stay as they are.
+        net: any module; weights, their names and the order of layers stay as they are. The state of the net as it was
+            before can be loaded into it: pretrain real, then binarize.
         layers: a number, counted from 1 among `sites`; the name of any module (also outside `sites`); a list; `all`;
-            `first`; `last`; `inner` (all but these two); `output` for the classifier's output (warned of); None for no
-            binary layer.
+            `first`; `last`; `inner` (all but these two); `output` for the classifier's output (warned of): the layer
+            with parameters that is called last, or without `example` the one defined last; None for no binary layer.
         estimator: a name from `ESTIMATORS`, or an estimator object.
         sites: names of the candidate modules; the net's activation modules where not given.
         mode, levels, threshold, evaluation: as in `BinaryActivation`.
@@ -60,51 +74,77 @@ def binarize(
         slope: the slope to start from; `set_slope` changes it.
         share: share of each site's channels that are binary (study A4's mixed nets: 0.5); the others go through the
             activation that was there, and both are concatenated.
-        example: a batch such as the net is trained on; estimators that learn a baseline size it by this.
+        example: a batch such as the net is trained on. The net is run on it once, in evaluation mode, so that what is
+            wrong is said at once and not in the first pass; estimators that learn a baseline size it by this.
         estimator_options: arguments of the estimator's class, such as `draws=8` for `rloo`.
 
     Raises:
-        ValueError: a layer or name does not exist; the message lists what there is.
+        ValueError: a layer or name does not exist (the message lists what there is), or a unit there could not act once
+            for each call: what is never called (a ModuleList, attention's out_proj), what sends out a tuple (GRU).
 
     Warns:
         OutputSiteWarning: a unit lands on the classifier's output.
+        UnreachedSiteWarning: in the first pass (of whatever mode; that of `example` where there is one): a unit was not
+            reached. No later pass is looked at, nor one under torch.compile.
     """
     candidates = activation_sites(net) if sites is None else list(sites)
-    names = resolve_layers(layers, candidates, net)
+    wanted = [layers] if isinstance(layers, int | str) else list(layers or [])
+    order_matters = OUTPUT in wanted or output_layer(net) in wanted
+    called_last = last_called(net, example) if example is not None and order_matters else None
+    names = resolve_layers(layers, candidates, net, output=called_last)
     if not names:
         return net
+    for name in names:
+        refuse_unreachable(net, name)
+    refuse_partly_shared(net, names)
     rule = make_estimator(estimator, **estimator_options)
+    if rule.learns and example is None:
+        raise ValueError(
+            f"estimator '{type(rule).__name__}' learns a baseline whose size depends on the net: give "
+            "binarize(net, ..., example=x), x a batch such as the net is trained on"
+        )
     if surrogate is None:
         surrogate = "logistic" if rule.needs_logit else "hard_sigmoid"
-    last, activations = output_layer(net), activation_sites(net)
-    for name in names:
+    chain_ends = ends_of_chain(net)
+    ends = {called_last or output_layer(net), *chain_ends}
+    for name in _each_once(net, names):
         number = candidates.index(name) + 1 if name in candidates else None
-        rest = net.get_submodule(name) if share < 1 and name in activations else None
+        rest = net.get_submodule(name) if share < 1 and is_activation(net.get_submodule(name)) else None
         if isinstance(rest, BinaryActivation):  # placed once before
             rest = getattr(rest, "rest", None)
         unit = BinaryActivation(rule, mode, surrogate, levels, threshold, evaluation, name, number, share, rest)
         unit.slope.fill_(slope)
         unit.train(net.training)
-        _place(net, name, unit, replace=name in activations)
-        if name in (last, end_of_chain(net)):
-            warnings.warn(output_warning(name), OutputSiteWarning, stacklevel=2)
+        unit.first_calls, unit.is_output = 0, name in ends
+        _place(net, name, unit)
+        leave_fast_paths(net, name)
+        if unit.is_output:
+            known = name in (called_last, *chain_ends)
+            warnings.warn(output_warning(name, known), OutputSiteWarning, stacklevel=2)
+    watch_first_pass(net)
     if rule.learns:
         rule.prepare(site_shapes(net, example))
+    elif example is not None:
+        with evaluating(net):
+            net(example)
     return net
 
 
-def site_shapes(net: nn.Module, example: torch.Tensor | None) -> dict[str, tuple[int, ...]]:
-    """Shape of one example's units at each binary site, by a pass in evaluation mode that leaves `net` as it was.
+def last_called(net: nn.Module, example: torch.Tensor) -> str | None:
+    """Name of the module that ends last, of those with parameters of their own, in a pass in evaluation mode."""
+    ended: list[str] = []
+    handles = [
+        module.register_forward_hook(lambda _module, _args, _out, name=name: ended.append(name))
+        for name, module in layers_with_parameters(net).items()
+    ]
+    with evaluating(net, handles):
+        net(example)
+    return ended[-1] if ended else None
 
-    Raises:
-        ValueError: there is no example.
-    """
+
+def site_shapes(net: nn.Module, example: torch.Tensor | None) -> dict[str, tuple[int, ...]]:
+    """Shape of one example's units at each binary site, by a pass in evaluation mode that leaves `net` as it was."""
     units = binary_units(net)
-    if example is None:
-        raise ValueError(
-            f"estimator '{type(units[0].estimator).__name__}' learns a baseline whose size depends on the net: give "
-            "binarize(net, ..., example=x), x a batch such as the net is trained on"
-        )
     shapes: dict[str, tuple[int, ...]] = {}
 
     def look(unit: Any, args: tuple[torch.Tensor, ...]) -> None:
@@ -170,28 +210,28 @@ def set_slope(net: nn.Module, slope: float) -> None:
         unit.slope.fill_(slope)
 
 
-def output_warning(name: str) -> str:
-    """Why a binary classifier output trains badly, naming the site."""
-    return (
-        f"binary site '{name}' is the classifier's output: each logit can take two values only, so classes tie, the "
-        "loss cannot fall below that of two-valued logits, and saturated logits send no gradient back. Leave the "
-        "output real, or expect accuracy near chance"
-    )
+def _each_once(net: nn.Module, names: Sequence[str]) -> list[str]:
+    """The names less those of a place or a module named before: a block at two places of the net is one block."""
+    modules = {name: net.get_submodule(name) for name in names}
+    keys = {name: place(net, name) if is_activation(one) else id(one) for name, one in modules.items()}
+    return list({key: name for name, key in reversed(keys.items())}.values())[::-1]
 
 
-def _place(net: nn.Module, name: str, unit: BinaryActivation, replace: bool) -> None:
-    parent = net.get_submodule(name.rpartition(".")[0])
-    child = name.rpartition(".")[2]
-    if replace:
-        setattr(parent, child, unit)
-        return
-    module = net.get_submodule(name)
-    if isinstance(getattr(module, "binary", None), BinaryActivation):
-        module.binary = unit  # placed once before: take the newer settings, keep the one hook
-        return
-    module.add_module("binary", unit)
-    module.register_forward_hook(binarize_output)
+def _place(net: nn.Module, name: str, unit: BinaryActivation) -> None:
+    parent, _, child = name.rpartition(".")
+    module: Any = net.get_submodule(name)
+    if is_activation(module):
+        unit.replaced = module.replaced if isinstance(module, BinaryActivation) else tuple(module.state_dict())
+        unit.behind = getattr(module, "behind", False)
+        setattr(net.get_submodule(parent), child, unit)
+    elif type(module).forward is nn.Sequential.forward:
+        module.add_module("binary", unit)  # whoever goes through the modules one by one meets it as well
+    else:
+        unit.behind = True
+        if not hasattr(module, "binary"):  # placed once before: take the newer settings, keep the one hook
+            module.register_forward_hook(binarize_output)
+        module.add_module("binary", unit)
 
 
 def binarize_output(module: Any, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-    return module.binary(output)  # looked up by name, so that deepcopy and pickling keep working
+    return module.binary(output, by_hook=True)  # looked up by name, so that deepcopy and pickling keep working

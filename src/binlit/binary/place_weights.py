@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -12,13 +13,17 @@ from torch.nn.utils import parametrize
 
 from binlit.binary.place import make_estimator
 from binlit.binary.sites import resolve_layers
-from binlit.binary.unit import refuse_unknown
-from binlit.binary.weight import BinaryWeight
+from binlit.binary.unit import BinaryActivation, refuse_unknown
+from binlit.binary.weight import BinaryWeight, channel_means
 from binlit.estimator import Estimator
 
 Net = TypeVar("Net", bound=nn.Module)
 KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 RATES, INITS = ("none", "glorot"), ("model", "uniform")
+
+
+class RealWeightWarning(UserWarning):
+    """Weights stay real although all were to be binary."""
 
 
 def weight_layers(net: nn.Module) -> list[str]:
@@ -50,7 +55,10 @@ def binarize_weights(
     The defaults are those of Algorithm 1 of BNN (Hubara et al. 2016, 1602.02830), and of its code where it is silent.
 
     Args:
-        net: any module; linear and convolution layers can be binary.
+        net: any module; linear and convolution layers can be binary. The state of the net as it was before can be
+            loaded into it: real weights become latent ones (clipped, unless clip is `none`). `torch.save(net)` is
+            refused by torch (it pickles no parametrized module): save `net.state_dict()`, and load that into a net made
+            and binarized in the same way.
         layers: a number, counted from 1 among `candidates`; a module's name; a list; `all`; `first`; `last`; `inner`
             (all but first and last); None for none.
         estimator: a pathwise rule (name or object). No score function: a weight's bit is shared by all examples.
@@ -63,7 +71,11 @@ def binarize_weights(
         estimator_options: arguments of the estimator's class.
 
     Raises:
-        ValueError: a layer or name does not exist, has no weight of its own, or the estimator does not fit.
+        ValueError: a layer or name does not exist, has no weight of its own or none yet, or the estimator does not fit.
+
+    Warns:
+        RealWeightWarning: `all` leaves weights real, because they are no linear or convolution layer's (ConvTranspose,
+            GRU, attention's in_proj_weight, an embedding).
     """
     refuse_unknown("rate", rate, RATES)
     refuse_unknown("init", init, INITS)
@@ -75,19 +87,19 @@ def binarize_weights(
     if surrogate is None:
         surrogate = "logistic" if rule.needs_logit else "hard_sigmoid"
     for name in names:
-        if name not in known:
-            raise ValueError(
-                f"layer {name!r} is a {type(net.get_submodule(name)).__name__}, and weights can be binary in linear "
-                f"and convolution layers: {', '.join(known)}"
-            )
+        _refuse_unfit(net, name, known)
+    if layers == "all" and (left := other_weights(net)):
+        warnings.warn(
+            f"weights that are no linear or convolution layer's stay real: {', '.join(left)}",
+            RealWeightWarning,
+            stacklevel=2,
+        )
+    for name in names:
         layer: Any = net.get_submodule(name)
-        if parametrize.is_parametrized(layer, "weight"):  # placed once before: take the newer settings
-            if _unit(layer) is None:
-                held = ", ".join(type(one).__name__ for one in layer.parametrizations.weight)
-                raise ValueError(f"layer {name!r} is parametrized already ({held}): take that away first")
+        if _unit(layer) is None:
+            layer.register_load_state_dict_pre_hook(take_real_weight)
+        else:  # placed once before: take the newer settings
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
-        if "weight" not in layer._parameters:
-            raise ValueError(f"layer {name!r} has no weight of its own (weight_norm?): take what makes it away first")
         with torch.no_grad():
             if init == "uniform":
                 layer.weight.uniform_(-1, 1)
@@ -98,6 +110,52 @@ def binarize_weights(
         unit.train(layer.training)
         parametrize.register_parametrization(layer, "weight", unit, unsafe=True)
     return net
+
+
+def _refuse_unfit(net: nn.Module, name: str, known: Sequence[str]) -> None:
+    """ValueError where the layer has no weight that can be binary."""
+    layer: Any = net.get_submodule(name)
+    if name not in known:
+        raise ValueError(
+            f"layer {name!r} is a {type(layer).__name__}, and weights can be binary in linear and convolution layers: "
+            f"{', '.join(known)}"
+        )
+    if parametrize.is_parametrized(layer, "weight"):
+        if _unit(layer) is None:
+            held = ", ".join(type(one).__name__ for one in layer.parametrizations.weight)
+            raise ValueError(f"layer {name!r} is parametrized already ({held}): take that away first")
+    elif "weight" not in layer._parameters:
+        raise ValueError(f"layer {name!r} has no weight of its own (weight_norm?): take what makes it away first")
+    elif isinstance(layer.weight, nn.UninitializedParameter):
+        raise ValueError(f"layer {name!r} has no weight yet ({type(layer).__name__}): run the net on a batch first")
+
+
+def other_weights(net: nn.Module) -> list[str]:
+    """Modules with weights of two dimensions or more that are no linear or convolution layer's, and which these are."""
+    weights: dict[str, list[str]] = {}
+    inner = tuple(f"{name}." for name, one in net.named_modules() if isinstance(one, (BinaryActivation, *KINDS)))
+    for name, parameter in net.named_parameters():
+        holder, _, own = name.rpartition(".")
+        if not isinstance(parameter, nn.UninitializedParameter) and not name.startswith(inner):
+            weights.setdefault(holder, []).extend([own] if sum(size > 1 for size in parameter.shape) > 1 else [])
+    return [
+        f"{holder or 'the net itself'} ({type(net.get_submodule(holder)).__name__}: {', '.join(own)})"
+        for holder, own in weights.items()
+        if own
+    ]
+
+
+def take_real_weight(layer: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Hook of a layer that loads a state: where that is from before the placing, its weight becomes the latent one."""
+    unit, weight = _unit(layer), state.get(f"{prefix}weight")
+    if unit is None or weight is None:
+        return
+    held = f"{prefix}parametrizations.weight."
+    weight = weight if unit.clip == "none" else weight.clamp(-1, 1)
+    state.update(layer.parametrizations.weight.state_dict(prefix=held) | {f"{held}original": weight})
+    if unit.scaling == "learned":
+        state[f"{held}0.scale"] = channel_means(weight)
+    del state[f"{prefix}weight"]
 
 
 def glorot_rate(weight: Tensor) -> float:

@@ -5,84 +5,131 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+import torch
 from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from binlit.binary.unit import BinaryActivation
 
 OUTPUT = "output"  # the site behind the classifier: possible, never part of "all", and warned of
+# GLU halves the channels, attention is a layer of its own, and what sums to 1 is a distribution
+_NO_SITES = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin, nn.GLU)
+_ACTIVATIONS = tuple(
+    kind
+    for kind in vars(torch.nn.modules.activation).values()
+    if isinstance(kind, type) and kind.__module__ == nn.ReLU.__module__ and kind not in _NO_SITES
+)
 
 
 def activation_sites(net: nn.Module) -> list[str]:
-    """Names of the activation modules of `net` (ReLU, Hardtanh, binlit's own ...), in the order of definition."""
-    from binlit.model.activation import HardSigmoid
+    """Names of the activation modules of `net` (ReLU, Hardtanh, binlit's own ...), in the order of definition.
 
-    skipped = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin)
-    modules = dict(net.named_modules(remove_duplicate=False))  # one module at two places is two sites
-    return [
-        name
+    One activation object at two places of the net is two sites; a block at two places is one block, and what is in it
+    one site, under its first name.
+    """
+    modules = dict(net.named_modules(remove_duplicate=False))
+    # what a unit or a parametrization is made of: the real channels' activation, a learned baseline
+    inner = tuple(f"{name}." for name, module in modules.items() if isinstance(module, _WHOLE))
+    places: dict[tuple[int, str], str] = {}
+    for name, module in modules.items():
+        if name and is_activation(module) and not name.startswith(inner):
+            places.setdefault(place(net, name), name)
+    return list(places.values())
+
+
+_WHOLE = (BinaryActivation, ParametrizationList)
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Whether a unit takes the module's place: an activation of torch's, of a subclass, of binlit's, or a unit."""
+    quantized = type(module).__module__.startswith("torch.ao.")  # subclasses that send out integers
+    return isinstance(module, (BinaryActivation, *_ACTIVATIONS)) and not quantized  # binlit's HardSigmoid is a Hardtanh
+
+
+def place(net: nn.Module, name: str) -> tuple[int, str]:
+    """What tells a place of `net` from others: the parent object, and the child's name in it."""
+    parent, _, child = name.rpartition(".")
+    return id(net.get_submodule(parent)), child
+
+
+def layers_with_parameters(net: nn.Module) -> dict[str, nn.Module]:
+    """Modules of `net` that hold parameters of their own, binary weights' latent ones among them."""
+    modules = dict(net.named_modules())
+    inner = tuple(f"{name}." for name, module in modules.items() if isinstance(module, _WHOLE))
+    return {
+        name: module
         for name, module in modules.items()
-        if (
-            isinstance(module, HardSigmoid | BinaryActivation)
-            or (type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, skipped))
-        )
-        and not isinstance(modules.get(name.rpartition(".")[0]), BinaryActivation)  # the activation of a mixed site
-    ]
+        if name
+        and not isinstance(module, _WHOLE)
+        and not name.startswith(inner)
+        and (hasattr(module, "parametrizations") or any(True for _ in module.parameters(False)))
+    }
 
 
-def output_layer(net: nn.Module) -> str:
-    """Name of the last module that holds parameters of its own: the classifier of a feed-forward net."""
-    names = [name for name, module in net.named_modules() if name and any(True for _ in module.parameters(False))]
-    if not names:
-        raise ValueError("the net has no layer with parameters, so it has no output layer to make binary")
-    return names[-1]
+def output_layer(net: nn.Module) -> str | None:
+    """Name of the module defined last of those with parameters: a feed-forward net's classifier; None without any."""
+    return next(reversed(layers_with_parameters(net)), None)
 
 
-def end_of_chain(net: nn.Module) -> str | None:
-    """Name of the last module of a net that is a chain (Sequential in Sequential); None where order is not known."""
-    name, module = "", net
+def ends_of_chain(net: nn.Module) -> list[str]:
+    """Names of what ends a net that is a chain (Sequential in Sequential); none where order is not known."""
+    names: list[str] = []
+    module = net
     while isinstance(module, nn.Sequential) and len(module):
         last, module = list(module.named_children())[-1]
-        name = f"{name}.{last}" if name else last
-    return name or None
+        names.append(f"{names[-1]}.{last}" if names else last)
+    return names
 
 
 def resolve_layers(
-    layers: int | str | Sequence[int | str] | None, sites: Sequence[str], net: nn.Module, noun: str = "sites"
+    layers: int | str | Sequence[int | str] | None,
+    sites: Sequence[str],
+    net: nn.Module,
+    noun: str = "sites",
+    output: str | None = None,
 ) -> list[str]:
-    """Names of the modules that `layers` means, in the order given, without repeats (see `binarize`)."""
+    """Names of the modules that `layers` means, in the order given, without repeats (see `binarize`).
+
+    Args:
+        output: the module that `output` means; where not given the one defined last.
+    """
     if layers is None or layers == "none":
         return []
-    if layers == "all":
+    if layers == "all" or (not sites and layers in ("first", "last")):
         if not sites:
             kind = "activation module" if noun == "sites" else "layer with a weight"
-            raise ValueError(f"layers='all' finds no {kind} in this net; name modules instead")
+            cause = " (a function such as F.relu is none)" if noun == "sites" else ""
+            raise ValueError(f"layers={layers!r} finds no {kind} in this net{cause}; name modules instead")
         return list(sites)
     if layers == "inner":
         if len(sites) < 3:
             raise ValueError(f"layers='inner' leaves nothing: this net has {len(sites)} {noun}; give numbers, or 'all'")
         return list(sites[1:-1])
     wanted = [layers] if isinstance(layers, int | str) else list(layers)
-    modules = [name for name, _ in net.named_modules() if name]
+    names = [_named(layer, sites, net, noun, output) for layer in wanted]
+    return list(dict.fromkeys(names))
+
+
+def _named(layer: int | str, sites: Sequence[str], net: nn.Module, noun: str, output: str | None) -> str:
+    """The module that one number, word or name means."""
+    modules = [name for name, _ in net.named_modules(remove_duplicate=False) if name]
     ends = {"first": 1, "last": len(sites)}
-    names: list[str] = []
-    for layer in wanted:
-        number = ends.get(layer, layer) if isinstance(layer, str) else layer
-        if isinstance(number, str) and number.isdigit() and number not in modules:
-            number = int(number)
-        if isinstance(number, int) and 1 <= number <= len(sites):
-            name = sites[number - 1]
-        elif number == OUTPUT:
-            name = output_layer(net)
-        elif isinstance(number, str) and number in modules:
-            name = number
-        else:
-            near = difflib.get_close_matches(str(layer), modules, 1)
-            hint = f"; nearest module: {near[0]}" if near else ""
-            raise ValueError(
-                f"layer {layer!r} does not exist: this net has {len(sites)} {noun} "
-                f"({', '.join(f'{i}={s}' for i, s in enumerate(sites, 1))}), or give 'all', 'output' or a module's "
-                f"name{hint}"
-            )
-        if name not in names:
-            names.append(name)
-    return names
+    number = ends.get(layer, layer) if isinstance(layer, str) else layer
+    if isinstance(number, str) and number.isdigit() and number not in modules:
+        number = int(number)
+    if isinstance(number, int) and 1 <= number <= len(sites):
+        return sites[number - 1]
+    if number == OUTPUT and OUTPUT not in modules:
+        name = output or output_layer(net)
+        if name is None:
+            raise ValueError("layers='output': the net has no layer with parameters, so it has no output layer")
+        return name
+    if isinstance(number, str) and number in modules:
+        return number
+    near = difflib.get_close_matches(str(layer), modules, 1)
+    hint = f"; nearest module: {near[0]}" if near else ""
+    raise ValueError(
+        f"layer {layer!r} does not exist: this net has {len(sites)} {noun} "
+        f"({', '.join(f'{i}={s}' for i, s in enumerate(sites, 1))}), or give 'all', 'output' or a module's "
+        f"name{hint}"
+    )

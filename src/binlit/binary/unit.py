@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from binlit.binary.surrogate import SURROGATES
-from binlit.estimator.base import Call, Estimator, levels_low
-from binlit.estimator.step import Step, tile
+from binlit.estimator.base import Call, Estimator, levels_low, within_torch_func
+from binlit.estimator.recording import Layout
+from binlit.estimator.step import Unit
+from binlit.estimator.surrogate import SURROGATES
 
 
-class BinaryActivation(nn.Module):
+class BinaryActivation(Unit):
     """An activation with two output values.
 
     In training the estimator answers (it draws or thresholds, and shapes the gradient). In evaluation mode the unit
@@ -69,7 +71,11 @@ class BinaryActivation(nn.Module):
         self.share = share
         if share < 1:
             self.rest = rest or nn.Identity()
-        self.step: Step | None = None
+        self.behind = False  # a child of the module whose output it makes binary, called by that module's hook
+        self.replaced: tuple[str, ...] = ()  # names in the state of the activation that was here
+        self.first_calls: int | None = None  # counted from placing to the end of the net's first pass
+        self.first_all_on = True  # in all of these
+        self.is_output = False  # known to be the classifier's output, and warned of
         # A buffer, so that the slope in force is saved with the weights that were trained under it.
         self.register_buffer("slope", torch.ones(()))
         if estimator.needs_logit and not self.surrogate.is_open:
@@ -93,9 +99,33 @@ class BinaryActivation(nn.Module):
         shifted = x - self.threshold if self.threshold else x
         return shifted, shifted * self.slope.to(x.dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.share == 1:
-            return self.binarized(x)
+    def forward(self, x: Tensor, by_hook: bool = False) -> Tensor:
+        if self.behind and not by_hook:  # the module goes through its children, and the hook is still to come
+            return x
+        if self.first_calls is not None and not followed():
+            return self.first_call(x)
+        return self.binarized(x) if self.share == 1 else self.mixed(x)
+
+    def first_call(self, x: Tensor) -> Tensor:
+        """A call before the net's first pass has ended: it is counted, and what comes out knows where it comes from.
+
+        Raises:
+            ValueError: what the module in front sends out is no tensor of real numbers.
+        """
+        if isinstance(x, tuple | list | dict) or (isinstance(x, Tensor) and not x.is_floating_point()):
+            kind = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            raise ValueError(
+                f"binary site '{self.site}' gets {kind}, and a unit takes one tensor of real numbers: name another "
+                "module, such as the one that reads this one's output"
+            )
+        out = self.binarized(x) if self.share == 1 else self.mixed(x)
+        self.first_calls = (self.first_calls or 0) + 1
+        self.first_all_on &= not within_torch_func() and out.numel() >= 64 and bool((out == 1).all())
+        out.binary_site = self.site  # type: ignore[attr-defined]
+        return out
+
+    def mixed(self, x: Tensor) -> Tensor:
+        """The bits of the first channels of x, beside the others as the activation sends them."""
         count = self.binary_channels(x.shape[1])
         bits = self.binarized(x[:, :count])
         real = self.rest(x[:, count:])
@@ -112,6 +142,16 @@ class BinaryActivation(nn.Module):
         call = Call(shifted, z, self.surrogate, self.low, stochastic, self.step, self.site, self.number)
         return self.estimator(call) if self.training else self.estimator.evaluate(call)
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        """Takes the state of a net in which this unit was not there yet, too: the unit then stays as it is."""
+        held = {name: state_dict.pop(prefix + name) for name in self.replaced if prefix + name in state_dict}
+        own = self.state_dict(prefix=prefix)
+        if not own.keys() & state_dict.keys():
+            state_dict.update(own)
+            if self.share < 1:
+                state_dict.update({f"{prefix}rest.{name}": value for name, value in held.items()})
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
     def extra_repr(self) -> str:
         return f"site={self.site!r}, mode={self.mode}, surrogate={type(self.surrogate).__name__}, low={self.low:g}" + (
             f", share={self.share:g}" if self.share < 1 else ""
@@ -126,7 +166,20 @@ def follow(real: Tensor, rows: int) -> Tensor:
     """
     if rows % real.shape[0]:
         return torch.cat([real, real[: rows - real.shape[0]]])
-    return tile(real, rows // real.shape[0])
+    return Layout((rows // real.shape[0],)).tile(real)
+
+
+def followed() -> bool:
+    """Whether torch follows the code to make a graph of it (compile, export, trace) and not for its values."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+
+
+def site_that_sent(x: Tensor) -> str | None:
+    """The site whose bits x is, or a flat view of (N, units) or (N,); None for others, and after the first pass."""
+    base = x._base
+    return getattr(x, "binary_site", None) or (
+        getattr(base, "binary_site", None) if base is not None and base.dim() <= 2 else None
+    )
 
 
 def refuse_unknown(name: str, value: str, known: Iterable[str]) -> None:

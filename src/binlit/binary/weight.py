@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from binlit.binary.surrogate import SURROGATES
-from binlit.binary.unit import refuse_unknown
+from binlit.binary.unit import followed, refuse_unknown
 from binlit.estimator import ClippedStraightThrough, Estimator, IdentityStraightThrough
 from binlit.estimator.base import Call, within_torch_func
+from binlit.estimator.surrogate import SURROGATES
 
 MODES, SCALES = ("deterministic", "stochastic"), ("none", "xnor", "learned")
 CLIPS, EVALUATIONS = ("none", "weight", "weight_and_bias"), ("threshold", "sample", "latent")
@@ -126,8 +126,8 @@ class PlainSign(torch.autograd.Function):
 
 
 def _on_plain_cpu(latent: Tensor) -> bool:
-    """Whether nothing but autograd watches: torch.func and torch.compile cannot look at values to choose a way."""
-    return latent.device.type == "cpu" and not torch.compiler.is_compiling() and not within_torch_func()
+    """Whether nothing but autograd watches: torch.func, torch.compile and exports cannot look at values."""
+    return latent.device.type == "cpu" and not followed() and not within_torch_func()
 
 
 def _all_inside(latent: Tensor) -> bool:

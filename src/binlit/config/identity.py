@@ -27,6 +27,8 @@ ADDED_LATER = (
     ("model", "dropout", 0),
     ("model", "input_dropout", 0),
 )
+# hard_tanh is another name of hard_sigmoid: these estimators' records bear it, all others the latter
+NAMED_HARD_TANH = ("st_clipped", "approx_sign", "swish_sign", "ede", "reste")
 
 
 def row_of(cfg: Config) -> dict[str, Any]:
@@ -86,6 +88,10 @@ def decisive(cfg: Config) -> Config:
             del cfg[group][key]
     if cfg["dataset"]["name"] in ("mnist", "fashion_mnist", "digits") and cfg["dataset"].get("image_size") == 28:
         del cfg["dataset"]["image_size"]  # added later as well; the drawings had it from the start
+    for how in (cfg, cfg.get("weight") or {}):
+        for part in (how.get("binary", how), how.get("estimator", {})):
+            if part.get("surrogate") in ("hard_sigmoid", "hard_tanh"):
+                part["surrogate"] = "hard_tanh" if how["estimator"]["name"] in NAMED_HARD_TANH else "hard_sigmoid"
     weights = chosen_weights(cfg)
     cfg["binary"].pop("weights", None)
     weight = cfg.pop("weight", None)

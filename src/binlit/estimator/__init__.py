@@ -4,9 +4,11 @@ from hydra.utils import get_class
 
 from binlit.catalogue import packaged
 from binlit.estimator.base import Call, Estimator
-from binlit.estimator.control_variate import MuProp, Rebar, Relax
+from binlit.estimator.control_variate import MuProp
 from binlit.estimator.coupled import Arm, Arms, BitFlip, DisArm
 from binlit.estimator.learned import Nvil
+from binlit.estimator.rebar import Rebar, Relax
+from binlit.estimator.recording import StepError
 from binlit.estimator.relaxed import (
     Concrete,
     DecoupledStraightThrough,
@@ -17,7 +19,7 @@ from binlit.estimator.relaxed import (
 )
 from binlit.estimator.score_function import LeaveOneOut, Reinforce, ScoreFunction
 from binlit.estimator.shaped import ApproxSign, ErrorDecay, RectifiedStraightThrough, SwishSign
-from binlit.estimator.step import Step, StepError
+from binlit.estimator.step import Step
 from binlit.estimator.straight_through import (
     ClippedStraightThrough,
     Detached,

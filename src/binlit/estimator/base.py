@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-if TYPE_CHECKING:
-    from binlit.binary.surrogate import Surrogate
-    from binlit.estimator.step import Step
+from binlit.estimator.recording import Layout, Recording
+from binlit.estimator.surrogate import Surrogate
 
 
 def levels_low(levels: str) -> float:
@@ -58,7 +57,7 @@ class Call:
     surrogate: Surrogate
     low: float
     stochastic: bool
-    step: Step | None
+    step: Recording | None
     site: str
     number: int | None = None
 
@@ -105,9 +104,13 @@ class Estimator(nn.Module):
     shares_losses: bool = True
     learning_rate: float | None = None
 
-    def input_repeats(self) -> int:
-        """How many times the batch is repeated at the net's input (1: not at all)."""
-        return 1
+    def input_layout(self) -> Layout:
+        """How the batch is to be laid out at the net's input: as it is, or repeated."""
+        return Layout()
+
+    def hooks(self, net: nn.Module, step: Recording) -> list[RemovableHandle]:
+        """Hooks on the net that the rule needs while a step is open, which removes them at its end."""
+        return []
 
     def prepare(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Makes the rule's own parameters, given the shape of one example's units at each site."""
@@ -115,24 +118,20 @@ class Estimator(nn.Module):
     def begin_epoch(self, epoch: int) -> None:
         """Called before each epoch (1, 2, ...); scheduled rules move on."""
 
-    def auxiliary_lanes(self, step: Step) -> int:
-        """How many of the step's repeats carry no drawn bits (relaxed or mean values); they come behind the others."""
-        return 0
-
     def firing_probability(self, call: Call) -> Tensor:
         """The p with which `forward` draws, differentiable, shape of z: what exact enumeration sums over."""
         return call.surrogate.probability(call.z)
 
     def forward(self, call: Call) -> Tensor:
-        """Training-time output of the unit, values in {low, 1}, shape (R * N, ...) with R repeats of the batch."""
+        """Training-time output of the unit, values in {low, 1}, shape (lanes * B, ...) for a batch of B."""
         raise NotImplementedError(f"{type(self).__name__} has no forward rule")
 
     def evaluate(self, call: Call) -> Tensor:
         """Output of the unit in evaluation mode: the bit, drawn or thresholded, one for each input value."""
         return call.emit(call.bit())
 
-    def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
-        """The scalar to back-propagate, given losses and rewards of shape (*step.repeats, batch), both with a graph."""
+    def loss(self, step: Recording, losses: Tensor, rewards: Tensor) -> Tensor:
+        """The scalar to back-propagate; losses and rewards (*step.layout.repeats, B), both with a graph."""
         return losses.mean()
 
 
@@ -145,4 +144,11 @@ def above_zero(name: str, value: float) -> float:
     """`value`, refused where it is not above 0."""
     if not value > 0:
         raise ValueError(f"{name}={value} must be above 0")
+    return value
+
+
+def at_least_one(name: str, value: int) -> int:
+    """`value`, refused where it is below 1."""
+    if value < 1:
+        raise ValueError(f"{name}={value} must be at least 1")
     return value

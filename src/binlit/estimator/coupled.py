@@ -16,30 +16,17 @@ import torch
 from torch import Tensor
 
 from binlit.estimator.base import Call
-from binlit.estimator.score_function import (
-    ScoreFunction,
-    draw,
-    in_layout_of,
-    leave_one_out,
-    open_step,
-    rand_draws,
-    weighed,
-)
-from binlit.estimator.step import Draw, Step
+from binlit.estimator.recording import Recording
+from binlit.estimator.score_function import LeaveOneOut, Scored, ScoreFunction, draw, in_layout_of, rand_draws, weighed
 
 
-class Coupled(ScoreFunction):
-    """Base: `couple` says which bits the lanes carry and in which direction each reward counts.
+class Paired(ScoreFunction):
+    """Base: each site opens pairs of lanes, and `couple` says which bits they carry and how each reward counts.
 
     Args:
         groups: how many independent groups of lanes are averaged: an integer for every site, or a list with each of the
             net's sites' own count.
-
-    Attributes:
-        lanes: lanes of one group.
     """
-
-    lanes = 2
 
     def __init__(self, groups: int | Sequence[int] = 1) -> None:
         super().__init__(groups)
@@ -47,26 +34,25 @@ class Coupled(ScoreFunction):
     def draws_here(self, call: Call, repeated: bool) -> int:
         return super().draws_here(call, repeated=False)  # later sites open lanes as well
 
-    def forward(self, call: Call) -> Tensor:
-        step = open_step(self, call)
+    def sample(self, call: Call, count: int) -> tuple[Tensor, Tensor, Tensor | None]:
         logits = call.logits()
-        count = self.draws_here(call, bool(step.draws))
-        bits, directions, weights = self.couple(logits.detach(), count)
-        score = weighed(directions, logits)
-        step.branch(len(bits))
-        shape = (*step.repeats, -1)
-        step.record(call.site, score.reshape(shape), True, None if weights is None else weights.reshape(shape))
-        return call.emit(in_layout_of(logits, bits.to(call.z.dtype)).flatten(0, 1))
+        one, other, direction, chance = self.couple(logits.detach(), count)
+        weights = None if chance is None else 2 * torch.cat([chance, 1 - chance])
+        score = weighed(torch.cat([direction, -direction]), logits)
+        return in_layout_of(logits, torch.cat([one, other])), score, weights
 
-    def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Logits (N, ...) -> bits and directions (lanes * groups, N, ...), weights (lanes * groups, N) or None."""
+    def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Logits (N, ...) -> (bits of one lane, of the other, direction of the one), (groups, N, ...) each.
+
+        Last what the one lane counts, in [0, 1], beside the other: (groups, N), or None where both count alike.
+        """
         raise NotImplementedError
 
-    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
+    def advantage(self, step: Recording, drawn: Scored, rewards: Tensor) -> Tensor:
         return rewards
 
 
-class Arm(Coupled):
+class Arm(Paired):
     """`arm`: augment, reinforce, merge: one uniform number a unit, used from both ends.
 
     Forward: b_1 = 1[u > 1 - p] and b_2 = 1[u < p], u uniform.
@@ -76,14 +62,12 @@ class Arm(Coupled):
     Source: Yin and Zhou 2019 (1807.11143) theorem 1.
     """
 
-    def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, None]:
+    def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor, None]:
         p, u = torch.sigmoid(logits), rand_draws(logits, groups)
-        bits = torch.cat([u > 1 - p, u < p])
-        direction = 2 * u - 1  # twice u - 1/2: the mean over two lanes takes the half back
-        return bits, torch.cat([direction, -direction]), None
+        return u > 1 - p, u < p, 2 * u - 1, None  # twice u - 1/2: the mean over two lanes takes the half back
 
 
-class DisArm(Coupled):
+class DisArm(Arm):
     """`disarm` (also U2G): ARM with what does not depend on f averaged out.
 
     Forward: as `arm`: b_1 = 1[u > 1 - p], b_2 = 1[u < p].
@@ -94,14 +78,12 @@ class DisArm(Coupled):
     Source: Dong et al. 2020 (2006.10680); found independently as U2G.
     """
 
-    def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, None]:
-        p, u = torch.sigmoid(logits), rand_draws(logits, groups)
-        one, two = u > 1 - p, u < p
-        direction = (one.to(p.dtype) - two.to(p.dtype)) * torch.sigmoid(logits.abs())
-        return torch.cat([one, two]), torch.cat([direction, -direction]), None
+    def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor, None]:
+        one, other, _, _ = super().couple(logits, groups)
+        return one, other, (one.to(logits.dtype) - other.to(logits.dtype)) * torch.sigmoid(logits.abs()), None
 
 
-class Arms(Coupled):
+class Arms(LeaveOneOut):
     """`arms`: N draws that repel each other, compared with one another, corrected for their correlation.
 
     Forward: N uniform numbers from a Dirichlet copula, 1 - (1 - d_k)^(N - 1) with d ~ Dirichlet(1, ..., 1); thresholded
@@ -122,24 +104,14 @@ class Arms(Coupled):
 
     def __init__(self, draws: int | Sequence[int] = 4) -> None:
         super().__init__(draws)
-        if max(self.draws) < 2:
-            raise ValueError(f"draws={draws} leaves nothing to couple; arms needs at least 2")
 
-    def draws_here(self, call: Call, repeated: bool) -> int:
-        return ScoreFunction.draws_here(self, call, repeated)
-
-    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
-        return leave_one_out(self.draws, rewards)
-
-    def forward(self, call: Call) -> Tensor:
-        if self.draws_here(call, bool(call.step and call.step.draws)) == 1:
-            return ScoreFunction.forward(self, call)
-        return super().forward(call)
-
-    def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, None]:
-        p, n = torch.sigmoid(logits), groups
+    def sample(self, call: Call, count: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        if count == 1:
+            return super().sample(call, count)
+        logits, n = call.logits(), count
+        p = torch.sigmoid(logits.detach())
         rare = torch.minimum(p, 1 - p)
-        share = -torch.log1p(-rand_draws(logits, n))  # exponential: normalised by their sum they are Dirichlet
+        share = -torch.log1p(-rand_draws(p, n))  # exponential: normalised by their sum they are Dirichlet
         share = share / share.sum(0)
         # (1 - d)^(n-1) is uniform: the rare value is taken where it falls below its probability, that is where d is
         # large, and the shares of one whole cannot all be large
@@ -149,10 +121,11 @@ class Arms(Coupled):
         both = (2 * edge - 1).clamp_min(0) ** (n - 1)  # probability that two draws both take the rare value
         variance = rare * (1 - rare)
         # (b - p) / (1 - rho) with 1 - rho = (rare - both) / variance; at p = 0 and 1 nothing varies
-        return bits, (bits - p) * (variance / (rare - both).clamp_min(torch.finfo(p.dtype).tiny)), None
+        directions = (bits - p) * (variance / (rare - both).clamp_min(torch.finfo(p.dtype).tiny))
+        return in_layout_of(logits, bits), weighed(directions, logits), None
 
 
-class BitFlip(Coupled):
+class BitFlip(Paired):
     """`bitflip`: both values of one unit, drawn at random from all of the site's.
 
     Forward: all units drawn, then unit k (uniform over the d units of an example) set to 1 in one lane, to 0 in the
@@ -165,14 +138,13 @@ class BitFlip(Coupled):
 
     shares_losses = False  # a lane's other examples are flipped too, and not as p would draw them
 
-    def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
+    def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         flat = logits.flatten(1)
         rows, units = flat.shape
         bits = draw(flat, groups)
         chosen = torch.randint(units, (groups, rows, 1), device=flat.device)
         p = torch.sigmoid(flat).expand(groups, -1, -1).gather(2, chosen)  # (groups, rows, 1)
-        lanes = torch.cat([bits.scatter(2, chosen, 1.0), bits.scatter(2, chosen, 0.0)])
         direction = torch.zeros_like(bits).scatter(2, chosen, 2 * units * p * (1 - p))
-        weights = 2 * torch.cat([p, 1 - p]).squeeze(2)
-        shape = (2 * groups, *logits.shape)
-        return lanes.view(shape), torch.cat([direction, -direction]).view(shape), weights
+        lanes = (bits.scatter(2, chosen, 1.0), bits.scatter(2, chosen, 0.0), direction)
+        one, other, direction = (lane.view(groups, *logits.shape) for lane in lanes)
+        return one, other, direction, p.squeeze(2)

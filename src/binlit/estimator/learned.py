@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from binlit.estimator.base import Call, above_zero, add_gradient
-from binlit.estimator.score_function import ScoreFunction, mean_of_others
-from binlit.estimator.step import Draw, Step, StepError
+from binlit.estimator.base import Call, above_zero, add_gradient, at_least_one
+from binlit.estimator.recording import Layout, Recording, StepError
+from binlit.estimator.score_function import Scored, ScoreFunction, mean_of_others
 
 POOLED = 4  # feature maps are averaged down to this size before a baseline looks at them
 
@@ -53,7 +53,7 @@ class Heads(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.hidden = hidden
+        self.hidden = at_least_one("hidden", hidden)
         self.by_site = nn.ModuleDict()
 
     def prepare(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -117,8 +117,6 @@ class Nvil(ScoreFunction):
         repeat_at: str = "site",
     ) -> None:
         super().__init__(draws, repeat_at)
-        if hidden < 1:
-            raise ValueError(f"hidden={hidden} must be at least 1")
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay} is outside [0, 1)")
         self.decay, self.normalise = decay, normalise
@@ -131,24 +129,25 @@ class Nvil(ScoreFunction):
     def prepare(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.baselines.prepare(shapes)
 
-    def kept(self, call: Call) -> dict[str, Tensor]:
+    def predicted(self, call: Call, layout: Layout) -> Tensor:
         head = self.baselines.of(call.site)
-        return {"baseline": head(call.z.detach().to(next(head.parameters()).dtype))}  # (N,), N rows below the site
+        return layout.split(head(call.z.detach().to(next(head.parameters()).dtype)))
 
-    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
-        signal = rewards - self.centre(step, rewards) - drawn.kept["baseline"].detach().view(_below(drawn))
+    def advantage(self, step: Recording, drawn: Scored, rewards: Tensor) -> Tensor:
+        assert drawn.predicted is not None
+        signal = rewards - self.centre(step, rewards) - drawn.predicted.detach()
         return signal / self.variance.to(signal.dtype).sqrt().clamp_min(1) if self.normalise else signal
 
-    def centre(self, step: Step, rewards: Tensor) -> Tensor:
+    def centre(self, step: Recording, rewards: Tensor) -> Tensor:
         """c: the moving mean; in the very first step the mean of the other examples."""
         return torch.where(self.steps > 0, self.mean.to(rewards.dtype), mean_of_others(step, rewards))
 
-    def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
+    def loss(self, step: Recording, losses: Tensor, rewards: Tensor) -> Tensor:
         total, rewards = super().loss(step, losses, rewards), rewards.detach()
         spread, centre = [], rewards.mean()
         at_site = rewards
         for drawn in reversed(step.draws):
-            missed = at_site - self.centre(step, at_site) - drawn.kept["baseline"].view(_below(drawn))
+            missed = at_site - self.centre(step, at_site) - drawn.predicted
             # divided by the variance, so that the size of a step does not depend on the scale of the loss
             total = add_gradient(total, missed.square().mean() / (2 * self.variance.to(missed.dtype)))
             spread.append(missed.detach().square().mean())
@@ -160,8 +159,3 @@ class Nvil(ScoreFunction):
             self.variance.copy_(self.variance + pace * (seen - self.variance))
             self.steps += 1
         return total
-
-
-def _below(drawn: Draw) -> tuple[int, ...]:
-    """The shape of what is known before the site draws, against (*drawn.repeats, batch)."""
-    return (*(drawn.repeats[1:] if drawn.branched else drawn.repeats), -1)

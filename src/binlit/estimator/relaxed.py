@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from binlit.estimator.base import Call, Estimator, above_zero, at_least_float32
+from binlit.estimator.base import Call, Estimator, above_zero, at_least_float32, at_least_one
 from binlit.estimator.straight_through import straight_through
 
 
@@ -100,9 +100,7 @@ class GumbelRao(Relaxation):
 
     def __init__(self, temperature: float = 0.5, draws: int = 8) -> None:
         super().__init__(temperature)
-        if draws < 1:
-            raise ValueError(f"draws={draws} must be at least 1")
-        self.draws = draws
+        self.draws = at_least_one("draws", draws)
 
     def soft(self, logits: Tensor, noise: Tensor, bit: Tensor) -> Tensor:
         p = torch.sigmoid(logits.detach())

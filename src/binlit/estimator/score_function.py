@@ -12,17 +12,34 @@ go on reaching everything above the last site.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from binlit.estimator.base import Call, Estimator, add_gradient, at_least_float32
-from binlit.estimator.step import Draw, Step, StepError
+from binlit.estimator.recording import Draw, Layout, Recording, StepError
+
+
+@dataclass(frozen=True)
+class Scored(Draw):
+    """A site that lays rewards on scores.
+
+    Attributes:
+        score: shape (*repeats, B); its gradient with respect to the logits is the direction in which a reward counts.
+            The log-probability of all of an example's bits together for independent draws.
+        branched: whether the site opened lanes (the first of `repeats`).
+        predicted: a learned baseline; shape of score, less the lanes that the site opened.
+    """
+
+    score: Tensor
+    branched: bool
+    predicted: Tensor | None = None
 
 
 class ScoreFunction(Estimator):
-    """Draws the bits and records their log-probability; subclasses define the advantage.
+    """Draws the bits and records their score; subclasses define the advantage, and `sample` for draws of their own.
 
     Args:
         draws: how many draws share one example. An integer K draws K times at the first site that is reached; each
@@ -48,8 +65,8 @@ class ScoreFunction(Estimator):
         if repeat_at == "input" and len(self.draws) > 1:
             raise ValueError(f"draws={draws}: with repeat_at='input' all sites share one count, give one integer")
 
-    def input_repeats(self) -> int:
-        return self.draws[0] if self.repeat_at == "input" else 1
+    def input_layout(self) -> Layout:
+        return Layout().branched(self.draws[0]) if self.repeat_at == "input" else Layout()
 
     def draws_here(self, call: Call, repeated: bool) -> int:
         """How many times this site draws for each row; `repeated` where an earlier site has drawn."""
@@ -64,24 +81,27 @@ class ScoreFunction(Estimator):
 
     def forward(self, call: Call) -> Tensor:
         step = open_step(self, call)
-        logits = call.logits()  # (N, ...)
-        count = self.draws_here(call, bool(step.draws))
-        bits = draw(logits.detach(), count)
-        score = log_prob(bits, logits)  # (K, N)
-        if count > 1:
-            step.branch(count)
-        step.record(call.site, score.reshape(*step.repeats, -1), branched=count > 1, kept=self.kept(call))
+        bits, score, weights = self.sample(call, self.draws_here(call, bool(step.draws)))
+        layout, predicted = step.layout.branched(len(bits)), self.predicted(call, step.layout)
+        score, weights = layout.split(score), weights if weights is None else layout.split(weights)
+        step.record(Scored(call.site, score.shape[-1], score, len(bits) > 1, predicted, weights=weights), layout)
         return call.emit(bits.flatten(0, 1).to(call.z.dtype))
 
-    def kept(self, call: Call) -> dict[str, Tensor]:
-        """What else of this call the rule needs at the end of the step."""
-        return {}
+    def sample(self, call: Call, count: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Bits (K, N, ...) for the N rows of the call, their score (K, N), and weights (K, N) where p does not draw."""
+        logits = call.logits()
+        bits = draw(logits.detach(), count)
+        return bits, log_prob(bits, logits), None
 
-    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
+    def predicted(self, call: Call, layout: Layout) -> Tensor | None:
+        """A learned baseline of the reward of each row that the site meets, (*layout.repeats, B); None for none."""
+        return None
+
+    def advantage(self, step: Recording, drawn: Scored, rewards: Tensor) -> Tensor:
         """rewards less a baseline that does not depend on the draw that it is compared with; shape kept."""
         raise NotImplementedError
 
-    def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
+    def loss(self, step: Recording, losses: Tensor, rewards: Tensor) -> Tensor:
         total, rewards = expected(step, losses), rewards.detach()
         for number, drawn in reversed(list(enumerate(step.draws))):
             laid = step.weighted(self.advantage(step, drawn, rewards)) * drawn.score
@@ -92,7 +112,7 @@ class ScoreFunction(Estimator):
         return total
 
 
-def mean_of_others(step: Step, rewards: Tensor) -> Tensor:
+def mean_of_others(step: Recording, rewards: Tensor) -> Tensor:
     """For each example of the batch (last dimension) the mean reward of the others; shape kept.
 
     0 where examples share losses: the others' rewards then depend on the example's own bits.
@@ -102,30 +122,42 @@ def mean_of_others(step: Step, rewards: Tensor) -> Tensor:
     return (rewards.sum(-1, keepdim=True) - rewards) / max(rewards.shape[-1] - 1, 1)
 
 
-def open_step(estimator: Estimator, call: Call) -> Step:
+def open_step(estimator: Estimator, call: Call) -> Recording:
     """The step that the call belongs to.
 
     Raises:
-        StepError: there is none, or the site has drawn in it before.
+        StepError: there is none, or the site has drawn in it before, or gradient checkpointing is what calls.
     """
+    if torch._C._current_graph_task_id() != -1:  # as torch.utils.checkpoint asks
+        raise StepError(
+            f"site '{call.site}' is called once more by the backward pass (gradient checkpointing), and the "
+            f"score-function estimator '{type(estimator).__name__}' lays its gradient on the first call: leave the "
+            "site out of what is checkpointed, or choose a pathwise estimator such as 'st'"
+        )
     if call.step is None:
         raise StepError(
             f"site '{call.site}' has the score-function estimator '{type(estimator).__name__}', which needs the loss "
             "of each example: run the net inside `with binlit.Step(net) as step:` and back-propagate "
             "step.loss(losses), or choose a pathwise estimator such as 'st'"
         )
+    if call.step.with_gradient and not torch.is_grad_enabled():
+        raise StepError(
+            f"site '{call.site}' drew where gradients are off (torch.no_grad, gradient checkpointing with "
+            f"use_reentrant=True), and the gradient of the score-function estimator '{type(estimator).__name__}' would "
+            "be 0: leave the site out of that, or choose a pathwise estimator such as 'st'"
+        )
     call.step.refuse_second_draw(call.site)
     return call.step
 
 
-def behind(drawn: Draw, values: Tensor) -> Tensor:
-    """Values (*drawn.repeats, batch) averaged over the lanes that the site opened: an estimate of E[value | below]."""
+def behind(drawn: Scored, values: Tensor) -> Tensor:
+    """Values (*repeats, B) averaged over the lanes that the site opened: an estimate of E[value | below]."""
     if not drawn.branched:
         return values
     return values.mean(0) if drawn.weights is None else (drawn.weights * values).mean(0)
 
 
-def expected(step: Step, losses: Tensor) -> Tensor:
+def expected(step: Recording, losses: Tensor) -> Tensor:
     """The mean loss; lanes that were not drawn from p are weighted."""
     if all(drawn.weights is None for drawn in step.draws):
         return losses.mean()
@@ -162,10 +194,10 @@ class Reinforce(ScoreFunction):
         self.register_buffer("baseline", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
-    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
+    def advantage(self, step: Recording, drawn: Scored, rewards: Tensor) -> Tensor:
         return rewards - torch.where(self.steps > 0, self.baseline.to(rewards.dtype), mean_of_others(step, rewards))
 
-    def loss(self, step: Step, losses: Tensor, rewards: Tensor) -> Tensor:
+    def loss(self, step: Recording, losses: Tensor, rewards: Tensor) -> Tensor:
         total = super().loss(step, losses, rewards)
         with torch.no_grad():
             mean = rewards.detach().mean().to(self.baseline.dtype)
@@ -193,22 +225,13 @@ class LeaveOneOut(ScoreFunction):
     def __init__(self, draws: int | Sequence[int] = 4, repeat_at: str = "site") -> None:
         super().__init__(draws, repeat_at)
         if max(self.draws) < 2:
-            raise ValueError(f"draws={draws} leaves nothing to compare with; rloo needs at least 2")
+            raise ValueError(f"draws={draws} leaves nothing to compare with; {type(self).__name__} needs at least 2")
 
-    def advantage(self, step: Step, drawn: Draw, rewards: Tensor) -> Tensor:
-        return leave_one_out(self.draws, rewards)
-
-
-def leave_one_out(draws: Sequence[int], rewards: Tensor) -> Tensor:
-    """rewards (K, ...) less the mean of the other K - 1; shape kept.
-
-    Raises:
-        StepError: there is one draw only, with counts `draws`.
-    """
-    if rewards.ndim < 2:
-        raise StepError(f"draws={list(draws)} gives the first site reached a single draw: nothing to leave out")
-    count = rewards.shape[0]
-    return (rewards - rewards.mean(dim=0)) * (count / (count - 1))
+    def advantage(self, step: Recording, drawn: Scored, rewards: Tensor) -> Tensor:
+        if rewards.ndim < 2:
+            raise StepError(f"draws={self.draws} gives the first site reached a single draw: nothing to leave out")
+        count = rewards.shape[0]
+        return (rewards - rewards.mean(dim=0)) * (count / (count - 1))
 
 
 def draw(logits: Tensor, count: int) -> Tensor:

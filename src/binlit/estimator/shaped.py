@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from binlit.estimator.base import Call, above_zero
+from binlit.estimator.base import Call, above_zero, at_least_one
 from binlit.estimator.straight_through import StraightThrough
 
 
@@ -60,9 +60,7 @@ class Scheduled(StraightThrough):
 
     def __init__(self, epochs: int = 10) -> None:
         super().__init__()
-        if epochs < 1:
-            raise ValueError(f"epochs={epochs} must be at least 1")
-        self.epochs = epochs
+        self.epochs = at_least_one("epochs", epochs)
         self.progress = 0.0
 
     def begin_epoch(self, epoch: int) -> None:

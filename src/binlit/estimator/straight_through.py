@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from binlit.estimator.base import Call, Estimator
+from binlit.estimator.surrogate import clip
 
 
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
@@ -16,15 +17,6 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     double backward work.
     """
     return hard + (soft - soft.detach())
-
-
-def clip(x: Tensor) -> Tensor:
-    """clamp(x, -1, 1), with gradient 1 on the closed interval |x| <= 1.
-
-    The papers' windows include their ends, and values do sit there: a latent weight clipped to +-1 would be stuck for
-    good. torch's own clamp sends nothing back at its bounds from version 2.15 on (before, it did).
-    """
-    return torch.where(x.abs() <= 1, x, x.detach().clamp(-1, 1))
 
 
 class StraightThrough(Estimator):

@@ -250,9 +250,7 @@ def described(layer: Layer) -> str:
 
 
 def _activation(module: nn.Module) -> bool:
-    from binlit.model.activation import ACTIVATIONS
-
-    return isinstance(module, tuple(ACTIVATIONS.values())) or type(module).__module__ == nn.ReLU.__module__
+    return isinstance(module, nn.Hardtanh | nn.ReLU) or type(module).__module__ == nn.ReLU.__module__
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from binlit.config import chosen_weights
-from binlit.results.interval import interval
+from binlit.interval import interval
 from binlit.results.markdown import markdown_table, with_interval
 from binlit.results.record import Record
 from binlit.results.show import key_text

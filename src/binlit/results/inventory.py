@@ -71,7 +71,7 @@ def inventory(net: nn.Module, example: Tensor) -> list[Line]:
     names = {id(module): name for name, module in net.named_modules() if id(module) not in inside}
 
     def look(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if isinstance(output, Tensor) and isinstance(args[0], Tensor):
+        if isinstance(output, Tensor) and args and isinstance(args[0], Tensor):
             line = _line(names[id(module)], module, args[0], output, names[id(module)] in weighty)
             if (first := lines.get(id(module))) is not None:  # called again: its parameters are there once
                 line = replace(first, **{macs: getattr(first, macs) + getattr(line, macs) for macs in MACS})

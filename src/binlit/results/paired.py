@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from binlit.results.interval import interval
+from binlit.interval import interval
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
 from binlit.results.table import RowKey, row_key

@@ -187,7 +187,11 @@ def commit() -> str | None:
     try:
         said = [
             subprocess.run(
-                ["git", "-C", str(top), *words], capture_output=True, text=True, check=True, timeout=10
+                ["git", "--no-optional-locks", "-C", str(top), *words],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
             ).stdout
             for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--", "src", "conf"])
         ]

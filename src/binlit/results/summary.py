@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from binlit.binary import OutputSiteWarning
+from binlit.binary import SiteWarning
 from binlit.cli import complain
 from binlit.config import Config, row_of
 from binlit.results.markdown import with_interval
@@ -148,10 +148,10 @@ def fill_hparams(trainer: pl.Trainer, cfg: Config, metrics: dict[str, Any]) -> N
 def shown_warnings() -> Iterator[None]:
     """Shows binlit's own warnings as one line on standard error, and lets the others be."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", OutputSiteWarning)
+        warnings.simplefilter("always", SiteWarning)
         yield
     for warning in caught:
-        if issubclass(warning.category, OutputSiteWarning):
+        if issubclass(warning.category, SiteWarning):
             complain(f"warning: {warning.message}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

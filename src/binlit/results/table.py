@@ -14,8 +14,8 @@ import yaml
 from binlit.catalogue import packaged
 from binlit.config import decisive
 from binlit.config.identity import ADDED_LATER
+from binlit.interval import interval
 from binlit.paths import PACKAGE
-from binlit.results.interval import interval
 from binlit.results.record import Record, latest
 
 KEYS = ("layer", "mode", "estimator", "anneal")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from binlit.estimator import Step
+from binlit.interval import interval
 from binlit.model.head import HEADS, Head
-from binlit.results.interval import interval
 from binlit.task.learning import Learning
 
 EpisodeBatch = tuple[Tensor, Tensor, Tensor]  # images, support, query: see binlit.dataset.episodes

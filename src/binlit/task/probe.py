@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from binlit.binary import BinaryActivation, binary_units
 from binlit.estimator import LeaveOneOut, Step
 from binlit.estimator.base import Call, at_least_float32
-from binlit.estimator.score_function import open_step, rand_draws
+from binlit.estimator.score_function import rand_draws
 
 
 class GradientProbe(pl.Callback):
@@ -84,16 +84,12 @@ class PlainScore(LeaveOneOut):
     def draws_here(self, call: Call, repeated: bool) -> int:
         return self.draws[0] if not repeated else 4
 
-    def forward(self, call: Call) -> Tensor:
-        step = open_step(self, call)
+    def sample(self, call: Call, count: int) -> tuple[Tensor, Tensor, None]:
         p = at_least_float32(call.surrogate.probability(call.z))
-        count = self.draws_here(call, bool(step.draws))
         bits = (rand_draws(p.detach(), count) < p.detach()).to(p.dtype)
         inside = ((p > 0) & (p < 1)).detach()
         chance = torch.where(inside, torch.where(bits > 0, p, 1 - p), 1.0)
-        step.branch(count)
-        step.record(call.site, chance.log().flatten(2).sum(2).reshape(*step.repeats, -1), branched=True)
-        return call.emit(bits.flatten(0, 1).to(call.z.dtype))
+        return bits, chance.log().flatten(2).sum(2), None
 
 
 def signal_to_noise(estimates: Tensor) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from binlit.binary.surrogate import SURROGATES
+from binlit.estimator.surrogate import SURROGATES
 
 
 @pytest.fixture(params=sorted(SURROGATES))

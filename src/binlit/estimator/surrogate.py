@@ -9,7 +9,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from binlit.estimator.straight_through import clip
+
+def clip(x: Tensor) -> Tensor:
+    """clamp(x, -1, 1), with gradient 1 on the closed interval |x| <= 1.
+
+    The papers' windows include their ends, and values do sit there: a latent weight clipped to +-1 would be stuck for
+    good. torch's own clamp sends nothing back at its bounds from version 2.15 on (before, it did).
+    """
+    return torch.where(x.abs() <= 1, x, x.detach().clamp(-1, 1))
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """clamp((x + 1) / 2, 0, 1), shape of x; gradient 1/2 for |x| <= 1, 0 outside."""
+    return (clip(x) + 1) / 2
 
 
 class Surrogate:
@@ -44,24 +56,16 @@ class Surrogate:
 class HardSigmoid(Surrogate):
     """p = clamp((z + 1) / 2, 0, 1); dp/dz = 1/2 for |z| <= 1, 0 outside.
 
+    Also known as `hard_tanh`: sent out as -1 and +1 the bit has the mean 2p - 1 = clamp(z, -1, 1).
+
     Source: Hubara et al. 2016 (1602.02830) eq. 3; Chung et al. 2017 (1609.01704) eq. 8.
     """
 
     def probability(self, z: Tensor) -> Tensor:
-        return (clip(z) + 1) / 2
+        return hard_sigmoid(z)
 
     def is_flat(self, z: Tensor) -> Tensor:
         return z.abs() > 1
-
-
-class HardTanh(HardSigmoid):
-    """2p - 1 = clamp(z, -1, 1): the hard sigmoid under the name that it has with +-1 levels.
-
-    As a probability it is the hard sigmoid, and the two train alike at equal levels; sent out as -1 and +1 its mean
-    is hard tanh, with gradient 1 for |z| <= 1.
-
-    Source: Hubara et al. 2016 (1602.02830) section 1.3.
-    """
 
 
 class Logistic(Surrogate):
@@ -83,4 +87,4 @@ class Logistic(Surrogate):
         return p * (1 - p) < 0.01 / 4
 
 
-SURROGATES: dict[str, type[Surrogate]] = {"hard_sigmoid": HardSigmoid, "hard_tanh": HardTanh, "logistic": Logistic}
+SURROGATES: dict[str, type[Surrogate]] = {"hard_sigmoid": HardSigmoid, "hard_tanh": HardSigmoid, "logistic": Logistic}
