@@ -72,18 +72,12 @@ class Draw:
 
 
 class Recording:
-    """What the score function of a net records in one step, site by site.
-
-    Attributes:
-        draws: one for each site that was reached, in this order, of the estimator's own kind of `Draw`.
-        layout: of the rows behind the last site that was reached.
-        weights: see `Step.loss`.
-    """
+    """What the score function of a net records in one step, site by site."""
 
     def __init__(self) -> None:
-        self.draws: list[Any] = []
-        self.layout = Layout()
-        self.weights: Tensor | None = None
+        self.draws: list[Any] = []  # one for each site that was reached, of the estimator's own kind of `Draw`
+        self.layout = Layout()  # of the rows behind the last site that was reached
+        self.weights: Tensor | None = None  # see `Step.loss`
 
     def record(self, draw: Draw, layout: Layout) -> None:
         """Keeps what a site drew, and how it lays out the rows that it sends on."""
