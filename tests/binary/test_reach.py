@@ -186,6 +186,19 @@ def test_a_transformer_sends_out_the_same_with_and_without_a_graph(layers, maske
     assert sorted(calls) == sorted(2 * [unit.site for unit in binary_units(net)])
 
 
+def test_a_decoder_and_its_copies_call_the_unit():
+    """torch's own copies of a decoder layer have F.relu in the way of an activation that is a module."""
+    net = nn.Transformer(8, 2, 1, 1, 16, batch_first=True, activation=nn.Tanh(), dropout=0.0)
+    binarize(net, "all", mode="deterministic").eval()
+    x = torch.randn(3, 5, 8)
+    for one in (net, copy.deepcopy(net)):
+        calls: list[str] = []
+        for unit in binary_units(one):
+            unit.register_forward_hook(lambda unit, *_, calls=calls: calls.append(unit.site))
+        torch.testing.assert_close(one(x, x), net(x, x))
+        assert {*calls} == {"encoder.layers.0.activation", "decoder.layers.0.activation"}
+
+
 def test_a_unit_that_the_first_pass_does_not_reach_is_named_once():
     net = binarize(Classifier(), ["act", "unused"])
     with pytest.warns(UnreachedSiteWarning, match=r"first pass \(in training mode\) did not reach .* 'unused'"):
@@ -312,6 +325,7 @@ def test_traced_and_compiled_nets_send_out_the_same_and_are_not_looked_at():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UnreachedSiteWarning)
         warnings.filterwarnings("error", "Converting a tensor")  # what a trace would hold fast
+        assert torch.equal(torch.fx.symbolic_trace(net)(X), expected)
         traced: Any = torch.jit.trace(net, (X,))
         assert torch.equal(traced(X), expected)
         part: Any = torch.compile(copy.deepcopy(net), backend="eager")

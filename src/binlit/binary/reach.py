@@ -74,12 +74,12 @@ def _last(module: nn.Module) -> nn.Module:
 
 def refuse_partly_shared(net: nn.Module, names: list[str]) -> None:
     """ValueError where a unit behind one of `names` would stand at a place that is not named, the same module's."""
-    from binlit.binary.sites import is_activation, place
+    from binlit.binary.sites import is_activation, module_at, place
 
     every = list(net.named_modules(remove_duplicate=False))
     named = {place(net, name) for name in names}
     for name in names:
-        module = net.get_submodule(name)
+        module = module_at(net, name)
         if is_activation(module):  # is replaced where it is named, and nowhere else
             continue
         others = [other for other, one in every if one is module and place(net, other) not in named]
@@ -90,10 +90,11 @@ def refuse_partly_shared(net: nn.Module, names: list[str]) -> None:
             )
 
 
-def leave_fast_paths(net: nn.Module, name: str) -> None:
-    """Keeps torch's transformer layers above `name` from the kernels that they choose in evaluation mode.
+def hold_to_modules(net: nn.Module, name: str) -> None:
+    """Makes torch's transformer layers above `name` call what they hold, in evaluation mode and as copies too.
 
-    These compute a whole layer from its weights, and call neither its activation nor its hooks.
+    The kernels that they choose in evaluation mode compute a whole layer from its weights, and call neither its
+    activation nor its hooks.
     """
     module = net
     for part in ["", *name.split(".")]:
@@ -102,6 +103,8 @@ def leave_fast_paths(net: nn.Module, name: str) -> None:
             module.activation_relu_or_gelu = 0  # "neither": torch's own switch
         if isinstance(module, nn.TransformerEncoder):
             module.use_nested_tensor = False  # made for these kernels; a unit takes plain tensors
+        if isinstance(module, nn.TransformerDecoderLayer) and "activation" in module._modules:
+            vars(module)["activation"] = module._modules["activation"]  # a copy that misses it there takes F.relu
 
 
 def watch_first_pass(net: nn.Module) -> None:
