@@ -121,7 +121,8 @@ def alone(lock: Path) -> Iterator[None]:
 def refusal(error: OSError, folder: Path, remedy: str = "choose another folder, that you may write to") -> str:
     """In a line: the folder, why the system would not read or write there, and what to do."""
     why = REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
-    return f"{folder} cannot be used: {why}; {REMEDIES.get(error.errno or 0, remedy)}"
+    shown = str(folder) if len(str(folder)) < 200 else f"{str(folder)[:100]}…"
+    return f"{shown} cannot be used: {why}; {REMEDIES.get(error.errno or 0, remedy)}"
 
 
 def _stem(path: Path) -> str:

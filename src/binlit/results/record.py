@@ -76,7 +76,12 @@ def read_record(folder: Path) -> Record | None:
 def finished(folder: Path, print_of: str) -> Record | None:
     """The record of a run that ended well with this fingerprint; None where it has still to be run."""
     record = read_record(folder)
-    return record if record and record["status"] == "ok" and record["fingerprint"] == print_of else None
+    if not record or record["status"] != "ok" or record["fingerprint"] != print_of:
+        return None
+    if lacking := [key for key in ("curve", "best_epoch", "samples_per_s") if key not in record]:
+        name(folder / RECORD, f"it has no {lacking[0]}", "the run counts as unfinished")
+        return None
+    return record
 
 
 def read_records(source: Path) -> list[Record]:
