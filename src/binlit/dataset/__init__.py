@@ -1,5 +1,6 @@
 """On what data: Lightning data modules over tensors in memory."""
 
+from binlit.dataset.available import available
 from binlit.dataset.characters import Glyphs, Omniglot
 from binlit.dataset.coloured import Cifar10, Svhn
 from binlit.dataset.digits import Digits
@@ -11,5 +12,5 @@ from binlit.dataset.mnist import FashionMnist, Mnist
 
 __all__ = [
     "Cifar10", "DataError", "Digits", "Drawings", "EpochBatches", "FashionMnist", "GlyphEpisodes", "Glyphs",
-    "ImageData", "Images", "Mnist", "Omniglot", "OmniglotEpisodes", "Svhn",
+    "ImageData", "Images", "Mnist", "Omniglot", "OmniglotEpisodes", "Svhn", "available",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ class _Row(_Part):
     estimator: str
     anneal: str
     threshold: float | None = None
-    __pydantic_extra__: dict[str, str | float | bool | None]
+    __pydantic_extra__: dict[str, str | float | bool | None]  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class _Named(_Part):
@@ -51,7 +51,7 @@ class _RunConfig(_Part):
 
 class _Metrics(_Part):
     accuracy: Accuracy = Field(alias="test/acc")
-    __pydantic_extra__: dict[str, Figure]
+    __pydantic_extra__: dict[str, Figure]  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class _RunMetrics(_Metrics):
@@ -132,7 +132,7 @@ class _Estimates(_Part):
     cosine_one: Figure
     passes: int
     seconds: float
-    __pydantic_extra__: dict[str, Figure]
+    __pydantic_extra__: dict[str, Figure]  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class _Probability(_Part):
@@ -197,11 +197,11 @@ def fit(shape: TypeAdapter[Any], content: Any) -> Any:
 def _compare(record: dict[str, Any]) -> None:
     """Goes through what tables read of a run beside its types; raises where it is not there."""
     config = record["config"]
-    decisive(config), chosen_by(config)
+    _ = decisive(config), chosen_by(config)
     if record.get("episodes") and not config["dataset"]["query"] > 0:
         raise ValueError("no queries")
     if record.get("evaluations"):
-        config["binary"]["eval"], chosen_weights(config) and config["weight"]["eval"]
+        _ = config["binary"]["eval"], chosen_weights(config) and config["weight"]["eval"]
     for entry in record.get("curve", ()):
         if any(name.startswith(("site/", "weight/")) and name.count("/") != 2 for name in entry):  # site/1/ones
             raise ValueError("a figure of no site")
