@@ -198,8 +198,11 @@ def _compare(record: dict[str, Any]) -> None:
     """Goes through what tables read of a run beside its types; raises where it is not there."""
     config = record["config"]
     _ = decisive(config), chosen_by(config)
-    if record.get("episodes") and not config["dataset"]["query"] > 0:
-        raise ValueError("no queries")
+    if episodes := record.get("episodes"):
+        data, part = config["dataset"], config["trainer"].get("limit_test_batches")
+        whole = data.get("test_episodes") if part in (None, 1.0) else None
+        if data["query"] < 1 or (whole and {len(counts) for counts in episodes.values()} != {whole}):
+            raise ValueError("episodes are missing")
     if record.get("evaluations"):
         _ = config["binary"]["eval"], chosen_weights(config) and config["weight"]["eval"]
     for entry in record.get("curve", ()):
