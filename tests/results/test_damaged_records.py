@@ -75,7 +75,9 @@ WHOLE_FILE = {
 def changed_parts(content: Any, chance: random.Random) -> Any:
     """The content with one part somewhere within it missing or of another type."""
     content = copy.deepcopy(content)
-    node, parent, key = content, None, None
+    node: Any = content
+    parent: Any = content
+    key: Any = next(iter(content), None) if isinstance(content, dict) else 0
     for _ in range(chance.randrange(1, 4)):
         if not node or not isinstance(node, dict | list):
             break
