@@ -6,12 +6,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from binlit.config import (
@@ -25,6 +26,7 @@ from binlit.config import (
     run_folder,
     scale_of_bits,
 )
+from binlit.files import REMEDIES, refusal
 from binlit.paths import config_dir
 
 USAGE_ERROR = 2
@@ -34,12 +36,21 @@ SLIPS = (ConfigError, HydraException, OmegaConfBaseException)  # of whoever wrot
 class CheckBeforeRun(Callback):
     """Refuses a single run whose config is wrong before its folder is made; the sweeper checks the jobs of a sweep."""
 
+    folder = "."  # where this process writes, as far as it is known
+
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         try:
             check_choices(check(config), config.hydra.overrides.task)
         except ConfigError as error:  # Hydra turns exceptions of callbacks into warnings; an exit it lets through
             complain(error)
             sys.exit(USAGE_ERROR)
+        CheckBeforeRun.folder = config.hydra.run.dir
+        if os.access(config.hydra.run.dir, os.R_OK) and not os.access(config.hydra.run.dir, os.W_OK):
+            with read_write(config):  # nothing is written: a finished run is announced from where it is
+                config.hydra.output_subdir = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        CheckBeforeRun.folder = config.hydra.sweep.dir
 
 
 # `${run_folder:}` names the run's folder. Registered on import, so that a launcher's worker process has it as well.
@@ -71,6 +82,10 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
             raise
         complain(translated(error, config_name))
         sys.exit(USAGE_ERROR)
+    except OSError as error:  # a full disk, a folder that cannot be written
+        if full == "1" or error.errno is None:
+            raise
+        sys.exit(_refused(error))
     finally:
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]
@@ -95,7 +110,17 @@ def run_plain(task: Callable[[list[str]], Any], usage: str, arguments: list[str]
     except SLIPS as error:
         complain(translated(error))
         return USAGE_ERROR
+    except OSError as error:
+        if error.errno is None:
+            raise
+        return _refused(error)
     return 0
+
+
+def _refused(error: OSError) -> int:
+    """Says in a line what the system refused, and where; the exit status: 1 where waiting may help, else 2."""
+    complain(refusal(error, Path(error.filename or CheckBeforeRun.folder), "choose another with output_dir=FOLDER"))
+    return 1 if error.errno in REMEDIES else USAGE_ERROR
 
 
 def composed(words: list[str]) -> Config:

@@ -11,7 +11,7 @@ Results are printed and appended to evaluations.jsonl beside the run's record, w
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
 from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, nearest, tested_checkpoint
+from binlit.files import refusal
 from binlit.libraries import load_libraries
 from binlit.paths import EVALUATIONS
 
@@ -37,19 +38,25 @@ def job(cfg: DictConfig) -> float:
     try:
         asked = _checked(cfg)
         source = Path(asked["checkpoint"])
-        return _test_folder(source, asked) if source.is_dir() else _test(source, asked)
+        accuracy, well = _test_folder(source, asked) if source.is_dir() else _test(source, asked)
     except (ConfigError, DataError) as error:
         complain(error)
         raise SystemExit(USAGE_ERROR) from None
+    if not well:
+        raise SystemExit(1)
+    return accuracy
 
 
-def _test(path: Path, asked: Config, again: bool = True) -> float:
-    """One test, printed and appended to evaluations.jsonl beside the run's record; gives the accuracy.
+def _test(path: Path, asked: Config, again: bool = True) -> tuple[float, bool]:
+    """One test, printed and then appended to evaluations.jsonl beside the run's record.
 
     With again=False a run that was tested so before is not tested again.
+
+    Returns:
+        The accuracy, and whether the result could be kept; where not, standard error says why.
     """
     from binlit.results.checkpoint import read_checkpoint
-    from binlit.results.record import FOUND, asked_of, read_evaluations
+    from binlit.results.record import FOUND, asked_of, keep_evaluation, read_evaluations
     from binlit.results.summary import tested_text
 
     saved = read_checkpoint(path)
@@ -70,17 +77,24 @@ def _test(path: Path, asked: Config, again: bool = True) -> float:
     found = evaluate(config, saved["state_dict"]) if again or not known else known[0]
     print(f"{path}, {way}, seed {config['seed']}: {tested_text(found['metrics'])}", flush=True)
     if run and found not in known:
-        with (run / EVALUATIONS).open("a", encoding="utf-8") as out:
-            out.write(json.dumps(line | found) + "\n")
-    return found["metrics"]["test/acc"]
+        try:
+            keep_evaluation(run, line | found)
+        except OSError as error:
+            complain(f"the result above is not kept in {EVALUATIONS}: {refusal(error, run, 'write it down')}")
+            return found["metrics"]["test/acc"], False
+    return found["metrics"]["test/acc"], True
 
 
-def _test_folder(source: Path, asked: Config) -> float:
-    """Tests every finished run under a folder on which the question has a bearing; gives the mean accuracy.
+def _test_folder(source: Path, asked: Config) -> tuple[float, bool]:
+    """Tests every finished run under a folder on which the question has a bearing; one that cannot be is named.
+
+    Returns:
+        The mean accuracy, and whether all went well.
 
     Raises:
         ConfigError: nothing was asked for, there is no finished run, or none on which it has a bearing.
     """
+    from binlit.dataset.errors import DataError
     from binlit.results.record import read_runs
 
     bits, weights, episodes = asked["binary"]["eval"], asked["weight"]["eval"], _episodes(asked)
@@ -92,14 +106,10 @@ def _test_folder(source: Path, asked: Config) -> float:
     runs = {folder: config for folder, config in runs.items() if not config["trainer"].get("fast_dev_run")}
     if not runs:
         raise ConfigError(f"there is no finished run under {source}: train one into it first")
-    few = {folder: config for folder, config in runs.items() if config["task"]["name"] == "few_shot"}
     concerned = [
         folder / "checkpoints" / tested_checkpoint(config)
-        for folder, config in (few if episodes else runs).items()
-        if episodes
-        or (weights is not None and chosen_weights(config))
-        or (bits is not None and chosen_layers(config) and config["binary"]["mode"] == "stochastic")
-        or (bits == "mean" and chosen_weights(config) and config["weight"]["eval"] == "sample")
+        for folder, config in runs.items()
+        if _concerns(config, bits, weights, bool(episodes))
     ]
     if not concerned:
         raise ConfigError(
@@ -107,7 +117,35 @@ def _test_folder(source: Path, asked: Config) -> float:
             + ("draws bits at a layer" if bits else "has binary weights" if weights else "is about episodes")
         )
     print(f"{len(runs)} runs, {len(concerned)} of them tested in another way", flush=True)
-    return sum(_test(path, asked, again=False) for path in concerned) / len(concerned)
+    accuracies, wrong, kept = [], Counter(), True
+    for path in concerned:
+        try:
+            accuracy, well = _test(path, asked, again=False)
+        except Exception as error:  # whatever a damaged run brings about: the others are tested
+            said = str(error) if isinstance(error, ConfigError | DataError) else f"{type(error).__name__}: {error}"
+            wrong[said] += 1
+            if wrong[said] == 1:
+                complain(said if str(path) in said else f"{path}: {said}")
+        else:
+            accuracies.append(accuracy)
+            kept = kept and well
+    if wrong:
+        complain(f"{wrong.total()} of {len(concerned)} runs could not be tested")
+    if not accuracies:
+        raise SystemExit(USAGE_ERROR)
+    return sum(accuracies) / len(accuracies), kept and not wrong
+
+
+def _concerns(config: Config, bits: str | None, weights: str | None, episodes: bool) -> bool:
+    """Whether another way of testing can change what a run of this config found."""
+    if episodes:
+        return config.get("task", {}).get("name") == "few_shot"
+    binary, weight = config["binary"], config.get("weight", {})
+    return bool(
+        (weights is not None and chosen_weights(config))
+        or (bits is not None and chosen_layers(config) and binary.get("mode") == "stochastic")
+        or (bits == "mean" and chosen_weights(config) and weight.get("eval") == "sample")
+    )
 
 
 def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +155,7 @@ def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
         `metrics`; for few-shot learning also `counts`: {kind of episode: right answers in each episode}.
     """
     from binlit.build import build_data, build_task, build_trainer, set_threads
-    from binlit.results.summary import quiet_lightning
+    from binlit.results.summary import finite, quiet_lightning
 
     quiet_lightning()
     set_threads(cfg["threads"], in_sweep=False)
@@ -125,7 +163,7 @@ def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
     task.load_state_dict(state)
     trainer = build_trainer({**cfg, "callbacks": {}, "logger": {}}, Path(), quiet=True)  # nothing is written
     tested = trainer.test(task, datamodule=data, verbose=False)[0]
-    metrics = {name: float(value) for name, value in tested.items()} | {"test/n": task.examples["test"]}
+    metrics = {name: finite(float(value)) for name, value in tested.items()} | {"test/n": task.examples["test"]}
     counts = task.tested.get("episodes")
     return {"metrics": metrics} | ({"counts": counts} if counts else {})
 

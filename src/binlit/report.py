@@ -15,8 +15,11 @@ import json
 from pathlib import Path
 
 from binlit.cli import USAGE_ERROR, complain
+from binlit.config import ConfigError
+from binlit.files import check_regular, write_whole
 from binlit.paths import MANIFEST, RECORDS
-from binlit.results.record import Record, latest, portable, read_manifest, read_records, write_whole
+from binlit.results.folder import usable
+from binlit.results.record import Record, latest, portable, read_manifest, read_records
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,28 +38,52 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sites", action="store_true", help="also sites.md: bits on and weights flipped, by site")
     args = parser.parse_args(arguments)
     try:
-        records = [record for source in args.source for record in read_records(source)]
-    except FileNotFoundError as error:
+        report(args)
+    except (ConfigError, FileNotFoundError) as error:
         complain(error)
         return USAGE_ERROR
-    if all("kind" in record for record in records):  # a study of gradients
-        from binlit.laboratory.report import write_study
+    return 0
 
-        write_study(records, args.out or args.source[0])
-        return 0
+
+def report(args: argparse.Namespace) -> None:
+    """Prints and writes what the arguments ask for.
+
+    Raises:
+        FileNotFoundError: there is no record.
+        ConfigError: there is nothing to make a table of, a folder cannot be written, or an argument is wrong.
+    """
+    records = [record for source in args.source for record in read_records(source)]
+    out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
+    studies = sum("kind" in record for record in records)
+    if 0 < studies < len(records):
+        raise ConfigError(f"{args.source[0]} holds studies of gradients and runs: report the one or the others")
+    if args.into:
+        around_table(args.into, out.name)  # before anything is written
+    with usable(out, "choose another with --out FOLDER"):
+        if studies:
+            from binlit.laboratory.report import write_study
+
+            write_study(records, out)
+        else:
+            write_pages(records, out, args)
+        if args.into:
+            insert_table(args.into, out)
+
+
+def write_pages(records: list[Record], out: Path, args: argparse.Namespace) -> None:
+    """The table of runs, and the pages beside it.
+
+    Raises:
+        ConfigError: there are only trial runs, or --against fits no row.
+        OSError: `out` cannot be written.
+    """
     records = [record for record in latest(records) if not record["config"]["trainer"].get("fast_dev_run")]
     if not records:
-        complain(f"{args.source[0]} holds trial runs only (fast_dev_run): there is nothing to report")
-        return USAGE_ERROR
+        raise ConfigError(f"{args.source[0]} holds trial runs only (fast_dev_run): there is nothing to report")
     expected = [job for source in args.source if source.is_dir() for job in read_manifest(source)]
-    out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
     write_report(records, expected, out, args.title)
     if args.against:
-        try:
-            write_paired(records, out, args.against)
-        except ValueError as error:
-            complain(error)
-            return USAGE_ERROR
+        write_paired(records, out, args.against)
     if args.sites:
         from binlit.results.sites import SITES, sites_markdown
 
@@ -68,13 +95,6 @@ def main(arguments: list[str] | None = None) -> int:
         write_episodes(records, out, args.title or title_of(records))
     if any(record.get("evaluations") for record in records):
         write_evaluations(records, out, args.title or title_of(records))
-    if args.into:
-        try:
-            insert_table(args.into, out)
-        except ValueError as error:
-            complain(error)
-            return USAGE_ERROR
-    return 0
 
 
 def title_of(records: list[Record]) -> str:
@@ -88,7 +108,7 @@ def _experiment(records: list[Record]) -> str:
 
 
 def write_report(records: list[Record], expected: list[Record], out: Path, title: str | None = None) -> None:
-    """Prints the table and writes its four files into `out`, each whole or not at all."""
+    """Prints the table, then writes its four files into `out`, each whole or not at all."""
     from binlit.results.picture import to_picture
     from binlit.results.show import footnotes, to_console, to_markdown
     from binlit.results.table import build_table, published_source
@@ -96,6 +116,7 @@ def write_report(records: list[Record], expected: list[Record], out: Path, title
     title = title or title_of(records)
     experiment = _experiment(records)
     table = build_table(records, expected, experiment)
+    to_console(table, title)
     out.mkdir(parents=True, exist_ok=True)
     order = sorted(
         records, key=lambda record: (json.dumps(record["row"], sort_keys=True), record["seed"], record["fingerprint"])
@@ -111,7 +132,6 @@ def write_report(records: list[Record], expected: list[Record], out: Path, title
     elif not any(out.glob("*/result.json")):  # a folder of runs keeps what its sweeps set out to do
         (out / MANIFEST).unlink(missing_ok=True)
     to_picture(table, title, out / "table.png")
-    to_console(table, title)
     print(f"written: {', '.join(str(out / name) for name in (RECORDS, 'table.md', 'table.csv', 'table.png'))}")
 
 
@@ -119,14 +139,18 @@ def write_paired(records: list[Record], out: Path, against: str) -> None:
     """Writes paired.md, rows against the row where `against` ("anneal=none") holds.
 
     Raises:
-        ValueError: `against` is no KEY=VALUE, or no row has it.
+        ConfigError: `against` is no KEY=VALUE, or no row has it.
     """
     from binlit.results.paired import PAIRED, paired_markdown, paired_table
 
     key, equals, base = against.partition("=")
     if not (key and equals and base):
-        raise ValueError(f"--against {against} must be KEY=VALUE, such as anneal=none")
-    write_whole(out / PAIRED, paired_markdown(paired_table(records, key, base), key, base))
+        raise ConfigError(f"--against {against} must be KEY=VALUE, such as anneal=none")
+    try:
+        table = paired_table(records, key, base)
+    except ValueError as error:
+        raise ConfigError(f"--against {against}: {error}") from error
+    write_whole(out / PAIRED, paired_markdown(table, key, base))
     print(f"written: {out / PAIRED}")
 
 
@@ -160,7 +184,7 @@ def insert_table(page: Path, out: Path) -> None:
     """Puts the table of `out`/table.md between `<!-- table: NAME -->` and `<!-- end of table -->`, NAME being out's.
 
     Raises:
-        ValueError: the page has no such marks.
+        ConfigError: the page cannot be read, or has no such marks.
     """
     before, after = around_table(page, out.name)
     rows = [line for line in (out / "table.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
@@ -171,13 +195,18 @@ def around_table(page: Path, name: str) -> tuple[str, str]:
     """The page up to its mark `<!-- table: name -->`, and from `<!-- end of table -->` on, both marks included.
 
     Raises:
-        ValueError: the page has no such marks.
+        ConfigError: the page cannot be read, or has no such marks.
     """
     start, end = f"<!-- table: {name} -->", "<!-- end of table -->"
-    before, found, rest = page.read_text(encoding="utf-8").partition(start)
+    try:
+        check_regular(page)
+        before, found, rest = page.read_text(encoding="utf-8").partition(start)
+    except (OSError, UnicodeDecodeError) as error:
+        why = "it is no text" if isinstance(error, ValueError) else (error.strerror or str(error)).lower()
+        raise ConfigError(f"{page} cannot be read: {why}; give a Markdown page") from error
     _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise ValueError(f"{page} has no place for the table: add the lines {start} and {end}")
+        raise ConfigError(f"{page} has no place for the table: add the lines {start} and {end}")
     return before + start, end + after
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import ClassVar, NoReturn
+
+from torch import Tensor
 
 from binlit.dataset.errors import DataError
 from binlit.dataset.fetch import fetched, roots
@@ -23,6 +26,8 @@ class StoredImages(ImageData):
     folders: ClassVar[tuple[str, ...]]  # below a data folder; downloads land in the first
     system_folders: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[str]  # what to put there, in words
+    makes: ClassVar[tuple[str, ...]] = ()  # what a download leaves in ./data beside the first of `folders`
+    counts: ClassVar[tuple[tuple[int, ...], tuple[int, ...]]]  # published: images of each class, training and test part
 
     def __init__(
         self,
@@ -62,13 +67,44 @@ class StoredImages(ImageData):
         place = next((place for place in self.places() if self.holds(place)), None)
         if place is None:
             place = self._downloaded() if self.download else self._missing("dataset.download is false")
-        return self.read(place)
+        try:
+            train, test = self.read(place)
+        except OSError as error:
+            raise DataError(f"{error.filename or place} cannot be read: {error.strerror or error}") from error
+        self._check(place, train.labels, test.labels)
+        return train, test
+
+    def _check(self, place: Path, train: Tensor, test: Tensor) -> None:
+        """Whether these are the labels of the published set; of a smaller one a warning says so.
+
+        Raises:
+            DataError: they are others of as many, the parts are swapped, or too small to be a set of their own.
+        """
+        found, published = (len(train), len(test)), tuple(sum(part) for part in self.counts)
+        has = f"{place} holds {found[0]:,} training and {found[1]:,} test images, {self.title} has "
+        has += f"{published[0]:,} and {published[1]:,}"
+        if found == published:
+            for name, labels, counts in zip(("training", "test"), (train, test), self.counts, strict=True):
+                each = labels.bincount(minlength=len(counts)).tolist()
+                if each != list(counts):
+                    wrong = next(i for i, count in enumerate(counts) if each[i] != count)
+                    raise DataError(
+                        f"{place} does not hold {self.title}: {each[wrong]:,} {name} images of class {wrong}, not "
+                        f"{counts[wrong]:,}; a file is another's or damaged: put the originals in their place"
+                    )
+        elif found[0] < found[1]:
+            raise DataError(f"{has}: training and test files are swapped; put each in its place")
+        elif found[0] == published[0] or found[0] < self.classes:
+            raise DataError(f"{has}: put the originals in their place")
+        else:
+            print(f"binlit: warning: {has}: what is found on a part is no result on {self.title}", file=sys.stderr)
 
     def _downloaded(self) -> Path:
+        makes = (self.folders[0].partition("/")[0], *self.makes)
         try:
-            root = fetched(self.title, lambda root: self.holds(root / self.folders[0]), self.fetch)
-        except (OSError, RuntimeError) as error:
-            self._missing(f"the download failed ({str(error).splitlines()[0]})")
+            root = fetched(self.title, lambda root: self.holds(root / self.folders[0]), self.fetch, makes)
+        except DataError as error:
+            self._missing(str(error))
         return root / self.folders[0]
 
     def _missing(self, why: str) -> NoReturn:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from binlit.files import whole
 from binlit.results.family import colour
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record, portable
@@ -87,7 +88,8 @@ def passes_picture(table: pd.DataFrame, path: Path) -> None:
         ax.set_title("both layers" if layer == "all" else f"layer {layer}", loc="left", fontsize=10)
         ax.set_xlabel("passes a step (log)")
     panels[0].set_ylabel("test error (%), log scale; dashed: no binary layer")
-    figure.savefig(path, dpi=110)
+    with whole(path) as file:
+        figure.savefig(file, format="png", dpi=110)
 
 
 def _name_points(ax: Any, lines: Sequence[dict[str, Any]]) -> None:
