@@ -23,7 +23,7 @@ class BinlitSweeper(BasicSweeper):
     """See the module. Options are those of Hydra's basic sweeper."""
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        from binlit.config import ConfigError, check, check_choices, fingerprint, row_of
+        from binlit.config import ConfigError, check, check_start, fingerprint, row_of
         from binlit.paths import MANIFEST
         from binlit.results.record import finished, write_whole
 
@@ -45,7 +45,7 @@ class BinlitSweeper(BasicSweeper):
                     job = [override for override in job if not _needs_a_binary_layer(override)]
                     composed = loader.load_sweep_config(self.config, job)
                     cfg = check(composed)
-                check_choices(cfg, job)
+                check_start(cfg, job)
             except ConfigError as error:
                 raise ConfigError(f"{error}\n(job {' '.join(job)}; nothing was started)") from error
             identity, trial = fingerprint(cfg), bool(cfg["trainer"].get("fast_dev_run"))

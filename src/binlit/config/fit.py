@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from binlit.config.callback_options import METRICS, unfit_checkpoints
+from binlit.config.cost import unfit_sizes
 from binlit.config.estimator_options import RELAXATIONS, SCORE_FUNCTIONS
 from binlit.config.read import (
     Config,
@@ -13,6 +15,7 @@ from binlit.config.read import (
     chosen_by,
     chosen_layers,
     chosen_weights,
+    did_you_mean,
     image_size,
     is_number,
     nearest,
@@ -28,7 +31,6 @@ FIXED_SITES = {
 DRAWINGS = 20  # of each of Omniglot's characters
 EPISODES, ENCODERS = ("omniglot_fewshot", "glyphs_fewshot"), ("conv4",)
 BOP_RULES = ("st_clipped", "st_identity", "st")  # the gradient of the bit itself
-METRICS = ("val/loss", "val/acc", "train/loss", "train/acc")
 
 
 def contradictions(cfg: Config) -> Iterable[str]:
@@ -176,11 +178,12 @@ def _misfits(cfg: Config) -> Iterable[str]:
             "write last for a binary embedding"
         )
     yield from _never_validated(cfg)
+    yield from unfit_sizes(cfg)
+    yield from unfit_checkpoints(cfg)
     for name, node in cfg["callbacks"].items():
         monitor = (node or {}).get("monitor")
         if monitor is not None and monitor not in METRICS:
-            near = nearest(monitor, METRICS)
-            hint = f" (did you mean {near}?)" if near else ""
+            hint = did_you_mean(monitor, METRICS)
             yield f"callbacks.{name}.monitor={monitor} is not logged; choose {', '.join(METRICS)}{hint}"
 
 
