@@ -56,7 +56,9 @@ def _translated(error: Exception, config_name: str) -> str:
         return unresolved(inner)
     if cause is not None and str(cause):
         return f"{first}\n{str(cause).splitlines()[0]}"
-    return f"{first}; see --help"
+    return (
+        f"{type(error).__name__}: {first}; see --help for what there is (HYDRA_FULL_ERROR=1 shows where it came from)"
+    )
 
 
 def _no_config(error: MissingConfigException, first: str) -> str:
@@ -106,8 +108,9 @@ def _other_command(key: str, config_name: str) -> str:
     inside = [one for one in keys if one.startswith(f"{key}.")]
     if inside:
         return f"this command takes no option of the group '{key}'; it has {', '.join(inside)}"
-    near = nearest(key, keys)
-    hint = f"did you mean {near}?" if near else f"choose {', '.join(keys)}"
+    beside = [one for one in keys if one.rpartition(".")[0] == key.rpartition(".")[0]] or keys
+    near = nearest(key, beside)
+    hint = f"did you mean {near}?" if near else f"choose {', '.join(beside)}"
     return f"this command has no setting '{key}'; {hint}"
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -73,7 +75,13 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
     def begun(cfg: DictConfig) -> Any:
         nonlocal began
         began = True
-        return task(cfg)
+        try:
+            return task(cfg)
+        except SLIPS as error:
+            if full == "1" or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            complain(translated(error, config_name))  # here, because Hydra would announce it in a line of its own
+            sys.exit(USAGE_ERROR)
 
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach the lines below instead of Hydra's own report

@@ -15,14 +15,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, nearest, tested_checkpoint
+from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, tested_checkpoint
+from binlit.config.cost import too_large
+from binlit.config.evaluation import check_evaluation
 from binlit.libraries import load_libraries
 from binlit.paths import EVALUATIONS
-
-SETTINGS = ("checkpoint", "binary", "weight", "dataset", "data_dir", "seed", "threads")
 
 
 def main() -> None:
@@ -31,16 +31,30 @@ def main() -> None:
 
 def job(cfg: DictConfig) -> float:
     """Tests the checkpoint, or all runs of a folder; returns the accuracy, the mean of several."""
-    load_libraries()
+    asked = check_evaluation(cfg)
+    source = Path(asked["checkpoint"])
+    if source.is_dir():
+        paths = _concerned(source, asked)
+    else:
+        if (config := config_beside(source)) is not None:
+            with_evaluation(config, asked)
+        paths = [source]
+    load_libraries()  # what is wrong at first sight was answered without it
     from binlit.dataset.errors import DataError
 
     try:
-        asked = _checked(cfg)
-        source = Path(asked["checkpoint"])
-        return _test_folder(source, asked) if source.is_dir() else _test(source, asked)
+        return sum(_test(path, asked, again=not source.is_dir()) for path in paths) / len(paths)
     except (ConfigError, DataError) as error:
         complain(error)
         raise SystemExit(USAGE_ERROR) from None
+
+
+def config_beside(path: Path) -> Config | None:
+    """The config in the record beside a checkpoint, which is read without torch; None where there is none."""
+    from binlit.results.record import read_record
+
+    record = read_record(path.absolute().parents[1]) if path.parent.name == "checkpoints" else None
+    return record["config"] if record and isinstance(record.get("config"), dict) else None
 
 
 def _test(path: Path, asked: Config, again: bool = True) -> float:
@@ -75,8 +89,8 @@ def _test(path: Path, asked: Config, again: bool = True) -> float:
     return found["metrics"]["test/acc"]
 
 
-def _test_folder(source: Path, asked: Config) -> float:
-    """Tests every finished run under a folder on which the question has a bearing; gives the mean accuracy.
+def _concerned(source: Path, asked: Config) -> list[Path]:
+    """The tested checkpoint of every finished run under a folder on which the question has a bearing.
 
     Raises:
         ConfigError: nothing was asked for, there is no finished run, or none on which it has a bearing.
@@ -107,7 +121,7 @@ def _test_folder(source: Path, asked: Config) -> float:
             + ("draws bits at a layer" if bits else "has binary weights" if weights else "is about episodes")
         )
     print(f"{len(runs)} runs, {len(concerned)} of them tested in another way", flush=True)
-    return sum(_test(path, asked, again=False) for path in concerned) / len(concerned)
+    return concerned
 
 
 def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
@@ -151,31 +165,15 @@ def with_evaluation(cfg: Config, asked: Config) -> Config:
         changed["weight"] = {**cfg["weight"], "eval": way}
     if asked["seed"] is not None:  # of the draws; the split keeps dataset.seed
         changed["seed"] = asked["seed"]
-    return check(changed)
+    checked = check(changed)
+    for problem in too_large(checked, training=False):
+        raise ConfigError(problem)
+    return checked
 
 
 def _episodes(asked: Config) -> Config:
     """What was asked for of the test episodes."""
     return {name: value for name, value in asked["dataset"].items() if value is not None}
-
-
-def _checked(cfg: DictConfig) -> Config:
-    """The command line's settings as plain containers.
-
-    Raises:
-        ConfigError: checkpoint is missing, or a setting does not exist.
-    """
-    if OmegaConf.is_missing(cfg, "checkpoint"):
-        raise ConfigError(
-            "checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt, or checkpoint=outputs/NAME"
-            " for all runs of a table"
-        )
-    asked: Any = OmegaConf.to_container(cfg, resolve=True)
-    for key in asked:
-        if key not in SETTINGS:
-            near = nearest(key, SETTINGS)
-            raise ConfigError(f"there is no setting '{key}'" + (f"; did you mean {near}?" if near else ""))
-    return asked
 
 
 if __name__ == "__main__":

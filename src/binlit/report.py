@@ -14,16 +14,17 @@ import argparse
 import json
 from pathlib import Path
 
+from binlit import __version__
 from binlit.cli import USAGE_ERROR, complain
+from binlit.config import ConfigError
+from binlit.config.words import LineParser
 from binlit.paths import MANIFEST, RECORDS
 from binlit.results.record import Record, latest, portable, read_manifest, read_records, write_whole
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, or 2 where there is nothing to report."""
-    parser = argparse.ArgumentParser(
-        prog="python -m binlit.report", description="A table from the records of a folder."
-    )
+    parser = LineParser(prog="python -m binlit.report", description="A table from the records of a folder.")
     parser.add_argument("source", type=Path, nargs="+", help="folder of runs, of records.jsonl, or a .jsonl file")
     parser.add_argument("--out", type=Path, help="folder for the table (default: the first source)")
     parser.add_argument("--title", help="default: the experiment's name")
@@ -33,10 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--passes", action="store_true", help="also passes.md and passes.png: accuracy against cost")
     parser.add_argument("--sites", action="store_true", help="also sites.md: bits on and weights flipped, by site")
-    args = parser.parse_args(arguments)
+    parser.add_argument("--version", action="version", version=f"binlit {__version__}")
     try:
+        args = parser.parse_args(arguments)
+        check_arguments(args)
         records = [record for source in args.source for record in read_records(source)]
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ConfigError) as error:
         complain(error)
         return USAGE_ERROR
     if all("kind" in record for record in records):  # a study of gradients
@@ -75,6 +78,26 @@ def main(arguments: list[str] | None = None) -> int:
             complain(error)
             return USAGE_ERROR
     return 0
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuses what could not be written in the end, before anything is read.
+
+    Raises:
+        ConfigError: naming the argument.
+    """
+    out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
+    if args.out is not None and (not str(args.out).strip() or (args.out.exists() and not args.out.is_dir())):
+        raise ConfigError(f"--out {args.out} is a file; give a folder, such as docs/results/NAME")
+    if args.into is not None:
+        if not args.into.is_file():
+            raise ConfigError(f"--into {args.into} is no file; give the Markdown page that has the table's marks")
+        try:
+            around_table(args.into, out.name)
+        except ValueError as error:
+            raise ConfigError(f"--into: {error}") from error
+    if args.against is not None and not all(args.against.partition("=")):
+        raise ConfigError(f"--against {args.against} must be KEY=VALUE, such as anneal=none")
 
 
 def title_of(records: list[Record]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +23,7 @@ from binlit.config.read import Config, ConfigError, did_you_mean, nearest
 from binlit.config.schema import OPTIONS, Run, Weight
 from binlit.config.words import check_choice
 
-NESTED = ("binary", "callbacks", "logger", "row")  # what Run itself looks into
+TABLES = ("callbacks", "logger", "row")  # of Run: whose keys are anybody's
 
 
 def check(cfg: DictConfig | Config) -> Config:
@@ -36,14 +37,14 @@ def check(cfg: DictConfig | Config) -> Config:
     cfg = _count_classes(cfg)
     if isinstance(cfg.get("callbacks"), dict):
         cfg = cfg | {"callbacks": without_idle(cfg["callbacks"])}
-    problems = _problems(Run, cfg, "")
+    problems = problems_of(Run, cfg, "")
     if not problems:  # what is wrong at the top often comes back in a group that repeats it
         for group in OPTIONS:
             problems += _option_problems(group, cfg.get(group), group)
         problems += _option_problems("estimator", (cfg.get("weight") or {}).get("estimator"), "weight.estimator")
         for group in ("callbacks", "logger"):
             for name, node in cfg[group].items():
-                problems += _problems(part_of(node), node, f"{group}.{name}") if node is not None else []
+                problems += problems_of(part_of(node), node, f"{group}.{name}") if node is not None else []
     if not problems:
         problems = list(contradictions(cfg))
     if problems:
@@ -68,12 +69,32 @@ def check_start(cfg: Config, words: Iterable[str]) -> None:
         key, _, choice = word.partition("=")
         if key in groups():
             check_choice(key, choice)
-    path = cfg["ckpt_path"]
-    if path is not None and not Path(path).is_file():
-        what = "is a folder" if Path(path).is_dir() else "does not exist"
-        raise ConfigError(f"ckpt_path={path} {what}; give a file such as outputs/NAME/RUN/checkpoints/last.ckpt")
+    if cfg["ckpt_path"] is not None:
+        check_checkpoint(Path(cfg["ckpt_path"]), "ckpt_path")
     for problem in too_large(cfg):
         raise ConfigError(problem)
+
+
+def check_checkpoint(path: Path, key: str) -> None:
+    """Refuses what is no checkpoint at first sight, before torch is loaded to read it.
+
+    Raises:
+        ConfigError: there is no such file, or it is no archive as torch writes it.
+    """
+    if not path.is_file():
+        raise ConfigError(
+            f"{key}={path} is no file; give a run's checkpoints/last.ckpt to go on from, best.ckpt to test"
+        )
+    try:
+        archive = zipfile.is_zipfile(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{key}={path} cannot be read as a checkpoint ({error.strerror}); give a run's own"
+        ) from error
+    if not archive:
+        raise ConfigError(
+            f"{key}={path} cannot be read as a checkpoint; give a run's checkpoints/last.ckpt or best.ckpt"
+        )
 
 
 def resolved(cfg: DictConfig) -> Config:
@@ -131,7 +152,7 @@ def _option_problems(group: str, node: Config | None, path: str) -> list[str]:
     if node is None:
         return []
     own = Weight if group == "weight" else OwnOption  # ways to make weights binary differ in values, never in keys
-    return _problems(OPTIONS[group].get(str(node.get("name")), own), node, path) or _other_class(group, node, path)
+    return problems_of(OPTIONS[group].get(str(node.get("name")), own), node, path) or _other_class(group, node, path)
 
 
 def _other_class(group: str, node: Config, path: str) -> list[str]:
@@ -154,7 +175,8 @@ def _other_class(group: str, node: Config, path: str) -> list[str]:
     return []
 
 
-def _problems(schema: type[BaseModel], node: Config, group: str) -> list[str]:
+def problems_of(schema: type[BaseModel], node: Config, group: str) -> list[str]:
+    """What is wrong with a node, a line each; `group` is its path."""
     try:
         schema.model_validate(node)
     except ValidationError as error:
@@ -162,7 +184,9 @@ def _problems(schema: type[BaseModel], node: Config, group: str) -> list[str]:
         for detail in error.errors(include_url=False):
             loc = [str(part) for part in detail["loc"]]
             field = loc[0] if loc else ""
-            depth = 2 if schema is Run and field in NESTED else 1  # deeper parts name members of unions
+            depth = (
+                2 if _inner(schema, field) or (schema is Run and field in TABLES) else 1
+            )  # deeper: members of unions
             path = ".".join(part for part in (group, *loc[:depth]) if part)
             seen.setdefault(path, _sentence(schema, detail, path, field, node))
         return list(seen.values())
@@ -188,7 +212,7 @@ def _sentence(schema: type[BaseModel], detail: ErrorDetails, path: str, field: s
         if options := options_of(path) if "." not in path else []:
             return f"{path} is missing; write {path}=OPTION with one of {', '.join(options)}"
         return f"{path} is missing; give it a value, {path}=VALUE"
-    value = node.get(field, value) if schema is not Run else value
+    value = value if _inner(schema, field) or schema is Run else node.get(field, value)
     if kind == "value_error":
         said = str(detail.get("ctx", {})["error"])  # it says all by itself where it names the setting
         return said if "=" in said else f"{path}={_shown(value)} is not allowed: {said}"
@@ -222,8 +246,8 @@ def _as_text(value: Any, path: str) -> str:
 def _no_such_key(schema: type[BaseModel], loc: list[str], path: str, value: Any) -> str:
     """Names the options that have the key, or the key that was probably meant."""
     known = [info.alias or name for name, info in schema.model_fields.items()]
-    if len(loc) > 1:  # inside binary, which is nested in Run
-        known = list(Run.model_fields["binary"].annotation.model_fields)  # type: ignore[union-attr]
+    if len(loc) > 1 and (inner := _inner(schema, loc[0])):
+        known = list(inner.model_fields)
     field, group = loc[-1] if len(loc) > 1 else loc[0], path.partition(".")[0]
     if owners := [f"{group}={name}" for name, option in OPTIONS.get(group, {}).items() if _has(option, field)]:
         return f"{path}={_shown(value)}: the chosen option has no setting '{path}'; {' or '.join(owners)} has it"
@@ -240,13 +264,19 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:76]} ..."
 
 
+def _inner(schema: type[BaseModel], field: str) -> type[BaseModel] | None:
+    """The schema of a field that has keys of its own."""
+    info = schema.model_fields.get(field)
+    annotation = info.annotation if info else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
 def _annotation(schema: type[BaseModel], loc: list[str]) -> Any:
     """The type of the field that `loc` points to, through one nested model."""
     info = schema.model_fields.get(loc[0]) if loc else None
-    annotation = info.annotation if info else None
-    if len(loc) > 1 and isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return _annotation(annotation, loc[1:])
-    return annotation
+    if len(loc) > 1 and (inner := _inner(schema, loc[0])):
+        return _annotation(inner, loc[1:])
+    return info.annotation if info else None
 
 
 def _has(option: type[BaseModel], field: str) -> bool:

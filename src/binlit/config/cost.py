@@ -107,9 +107,10 @@ def copies(cfg: Config) -> int:
     return math.prod(each) if isinstance(each, list) else each
 
 
-def too_large(cfg: Config) -> Iterable[str]:
-    """A run that would not end in weeks, or that this machine's memory does not hold."""
+def too_large(cfg: Config, training: bool = True) -> Iterable[str]:
+    """A run, or the test alone, that would not end in weeks, or that this machine's memory does not hold."""
     found, draws, epochs = parts(cfg["dataset"]), cfg["binary"]["eval_draws"], cfg["trainer"].get("max_epochs", 1)
+    epochs = epochs if training else 0
     trainer = cfg["trainer"]
     if not found or trainer.get("fast_dev_run"):
         return

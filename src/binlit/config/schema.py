@@ -16,6 +16,7 @@ from binlit.config.model_options import MODELS
 from binlit.config.option import Count, Epsilon, Option, Place, Positive, Rate, Seed, Share
 
 Limit = Count | Annotated[float, Field(gt=0, le=1)] | None  # batches, or a share of them
+EvalDraws = Annotated[int, Field(ge=1, le=10_000)]
 Threads = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
 Factor = Annotated[float, Field(ge=1e-6, le=10)]  # of a learning rate, from one epoch to the next
 RowValue = str | int | float | bool | None | list[str | int | float | bool | None]
@@ -57,7 +58,7 @@ class Binary(BaseModel):
     threshold: Annotated[float, Field(ge=-10, le=10)]  # beyond it no unit's input lies
     share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of a site's channels; records from before it was there lack it
     eval: Literal["auto", "sample", "threshold", "mean"]
-    eval_draws: Annotated[int, Field(ge=1, le=10_000)]
+    eval_draws: EvalDraws
 
 
 class Weight(Option):

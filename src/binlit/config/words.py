@@ -20,7 +20,9 @@ from binlit.config.read import ConfigError, did_you_mean, nearest
 TOGETHER = ("callbacks", "logger")  # groups of parts by name, of which several options may be chosen
 
 
-class _Flags(argparse.ArgumentParser):
+class LineParser(argparse.ArgumentParser):
+    """Raises what is wrong as a ConfigError of one line, where argparse would print its usage and exit."""
+
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see --help")
 
@@ -31,7 +33,7 @@ def flags(words: Sequence[str]) -> argparse.Namespace:
     Raises:
         ConfigError: a flag does not exist, lacks its value, or stands between the settings.
     """
-    parser = _Flags(add_help=False, allow_abbrev=False)
+    parser = LineParser(add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     for names in (
         ("--help", "-h"), ("--hydra-help",), ("--version",), ("--resolve",), ("--run", "-r"), ("--multirun", "-m"),
@@ -52,7 +54,8 @@ def flags(words: Sequence[str]) -> argparse.Namespace:
             bare = word.lstrip("-")
             if "=" in word:
                 raise ConfigError(f"{word} is no flag; a setting has no dash before it: {bare}")
-            raise ConfigError(f"{word} is no flag{did_you_mean(word, known)}; the flags are {', '.join(known)}")
+            long = [flag for flag in known if flag.startswith("--")]
+            raise ConfigError(f"{word} is no flag{did_you_mean(word, long)}; see --help, or -m, -cd FOLDER, --cfg job")
     read, rest = parser.parse_known_args(list(words))
     if rest:
         raise ConfigError(f"{rest[0]} stands behind a flag that comes in the middle; put flags first, such as -m")
@@ -68,8 +71,9 @@ def own_folders(words: Sequence[str] | None = None) -> list[Path]:
     found += [word.partition("=")[2] for word in words if word.startswith(("--config-dir=", "-cd="))]
     for word in words:
         if word.lstrip("+").startswith("hydra.searchpath="):
-            found += re.findall(r"(?:file://)?([^\[\],'\"]+)", word.partition("=")[2])
-    return [Path(folder.strip()) for folder in found]
+            entries = word.partition("=")[2].strip("[]'\"").split(",")
+            found += [entry.strip().removeprefix("file://") for entry in entries if "pkg://" not in entry]
+    return [Path(folder) for folder in found]
 
 
 def check_words(words: Iterable[str], folders: Sequence[Path], has_groups: bool = True) -> None:
@@ -83,7 +87,12 @@ def check_words(words: Iterable[str], folders: Sequence[Path], has_groups: bool 
     Raises:
         ConfigError: naming the word, and what to write.
     """
-    parser, seen = OverridesParser.create(), dict[tuple[str, str | None], str]()
+    parser, seen, words = OverridesParser.create(), dict[tuple[str, str | None], str](), list(words)
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(
+                f"the search path names {folder}, which is no folder; give the one that holds your groups"
+            )
     for word in words:
         try:
             override = parser.parse_override(word)
@@ -94,8 +103,14 @@ def check_words(words: Iterable[str], folders: Sequence[Path], has_groups: bool 
             if key in seen:
                 raise ConfigError(f"{key[0]} is given twice, as {seen[key]} and as {word}; leave one out")
             seen[key] = word
-        if has_groups and override.key_or_group in groups():
-            _check_choice(override, word, folders)
+        group, _, field = override.key_or_group.partition(".")
+        if group == "hydra" and field.endswith("dir") and override.value() == "":
+            raise ConfigError(f"{word} is empty (an unset shell variable?); give a path")
+        if has_groups and group in groups():
+            if field == "name" and not any(other.lstrip("+").startswith(f"{group}._target_=") for other in words):
+                raise ConfigError(f"{word} renames the option and chooses none; write {group}=OPTION")
+            if not field:
+                _check_choice(override, word, folders)
 
 
 def check_choice(group: str, choice: str, folders: Sequence[Path] | None = None) -> None:
