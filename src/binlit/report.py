@@ -25,10 +25,10 @@ from binlit.results.record import Record, latest, portable, read_manifest, read_
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, or 2 where there is nothing to report."""
     parser = LineParser(prog="python -m binlit.report", description="A table from the records of a folder.")
-    parser.add_argument("source", type=Path, nargs="+", help="folder of runs, of records.jsonl, or a .jsonl file")
-    parser.add_argument("--out", type=Path, help="folder for the table (default: the first source)")
+    parser.add_argument("source", type=given_path, nargs="+", help="folder of runs, of records.jsonl, or a .jsonl file")
+    parser.add_argument("--out", type=given_path, help="folder for the table (default: the first source)")
     parser.add_argument("--title", help="default: the experiment's name")
-    parser.add_argument("--into", type=Path, help="Markdown page to put the table into, between its marks")
+    parser.add_argument("--into", type=given_path, help="Markdown page to put the table into, between its marks")
     parser.add_argument(
         "--against", metavar="KEY=VALUE", help="also paired.md: rows against the one with this, such as anneal=none"
     )
@@ -80,6 +80,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def given_path(text: str) -> Path:
+    """A path of the command line, which an unset shell variable leaves empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty path (an unset shell variable?); give a folder")
+    return Path(text)
+
+
 def check_arguments(args: argparse.Namespace) -> None:
     """Refuses what could not be written in the end, before anything is read.
 
@@ -87,7 +94,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         ConfigError: naming the argument.
     """
     out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
-    if args.out is not None and (not str(args.out).strip() or (args.out.exists() and not args.out.is_dir())):
+    if args.out is not None and args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"--out {args.out} is a file; give a folder, such as docs/results/NAME")
     if args.into is not None:
         if not args.into.is_file():

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType, Sweep
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 
 from binlit.config.catalogue import groups, options_of
 from binlit.config.read import ConfigError, did_you_mean, nearest
@@ -96,7 +96,7 @@ def check_words(words: Iterable[str], folders: Sequence[Path], has_groups: bool 
     for word in words:
         try:
             override = parser.parse_override(word)
-        except OverrideParseException as error:
+        except HydraException as error:
             raise ConfigError(_unreadable(word, folders)) from error
         key = override.key_or_group, override.package
         if override.type is not OverrideType.DEL:
@@ -120,7 +120,7 @@ def check_choice(group: str, choice: str, folders: Sequence[Path] | None = None)
         ConfigError: naming the options that there are.
     """
     options = options_of(group, own_folders() if folders is None else folders)
-    if choice in options or "${" in choice:
+    if choice in options or "${" in choice or choice.startswith("["):
         return
     plus = "+" if group == "experiment" else ""
     raise ConfigError(
