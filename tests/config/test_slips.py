@@ -54,7 +54,8 @@ def of_groups() -> Iterator[list[str]]:
         option = options_of(group)[-1]
         for word in (
             f"{group}=null", f"{group}=1", f"{group}=true", f"{group}=[1,2]", f"{group}={{}}", f"{group}=",
-            f"{group}=unknown", f"++{group}={option}", f"{group}@place={option}", f"+{group}@dataset.x={option}", f"{group}/{option}",
+            f"{group}=unknown", f"++{group}={option}", f"{group}@place={option}", f"+{group}@dataset.x={option}",
+            f"{group}/{option}",
             f"-{group}={option}", f"{group}s={option}", f"{group}.name=other", f"{group}={option}.yaml",
         ):  # fmt: skip
             yield [word]
@@ -173,7 +174,7 @@ def test_150_slips_of_the_config_tree(monkeypatch, capsys, tmp_path):
         (["trainer.limit_train_batches=1e-9"], ["limit_train_batches=1e-09", "21 batches"]),
         (["trainer.limit_test_batches=1e-9"], ["limit_test_batches=1e-09"]),
         (["threads=1000000"], ["threads=1000000"]),
-        (["dataset.validation=1437"], ["leaves nothing to train on"]),
+        (["dataset=mnist", "dataset.validation=60000"], ["leaves nothing to train on"]),
         (["dataset.seed=99999999999"], ["dataset.seed"]),
         (["dataset.batch_size=1000000000"], ["dataset.batch_size=1000000000"]),
         (["model=mlp", "model.hidden=[1000000]"], ["model.hidden"]),

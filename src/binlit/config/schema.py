@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from binlit.config.dataset_options import DATASETS
 from binlit.config.estimator_options import ESTIMATORS
@@ -32,8 +32,8 @@ def _free(key: str) -> str:
     return key
 
 
-def _written_as_float(values: list[float]) -> list[float]:
-    if any(type(value) is int for value in values):  # torch refuses integers
+def _written_as_float(values: Any) -> Any:
+    if isinstance(values, list) and any(type(value) is int for value in values):  # torch refuses integers
         raise ValueError(f"they must be written with a point, such as {[float(value) for value in values]}")
     return values
 
@@ -41,7 +41,7 @@ def _written_as_float(values: list[float]) -> list[float]:
 Betas = Annotated[
     list[Annotated[float, Field(ge=0, le=0.999999)]],
     Field(min_length=2, max_length=2),
-    AfterValidator(_written_as_float),
+    BeforeValidator(_written_as_float),
 ]
 
 

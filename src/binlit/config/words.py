@@ -152,6 +152,8 @@ def _check_choice(override: Override, word: str, folders: Sequence[Path]) -> Non
                 f"{word} chooses no option: one name is wanted, of {', '.join(options_of(group, folders))}"
                 + ("; to run several, -m and names with commas between" if isinstance(choice, list) else "")
             )
+        if (inner := re.search(r"\$\{(.*?)\}", choice)) and inner[1] not in groups():
+            raise ConfigError(f"{word} cannot be made out before options are chosen; write the option's name")
         check_choice(group, choice, folders)
 
 
