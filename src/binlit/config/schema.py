@@ -34,7 +34,7 @@ def _free(key: str) -> str:
 
 def _written_as_float(values: Any) -> Any:
     if isinstance(values, list) and any(type(value) is int for value in values):  # torch refuses integers
-        raise ValueError(f"they must be written with a point, such as {[float(value) for value in values]}")
+        raise ValueError(f"write them with a point, {[float(value) for value in values]}")
     return values
 
 
