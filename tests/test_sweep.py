@@ -16,7 +16,7 @@ import pytest
 from binlit.report import write_report
 from binlit.results.record import read_manifest, read_records
 
-SMALL = ["model=mlp", "trainer.max_epochs=4", "dataset.batch_size=256", "logger=none"]
+SMALL = ["model=mlp", "dataset.batch_size=256", "logger=none"]
 
 
 def records(folder: Path) -> dict[str, dict]:
@@ -67,7 +67,8 @@ def test_a_sweep_killed_three_times_ends_as_an_unbroken_one(tmp_path, launcher):
     """SIGKILL to the whole sweep at random moments while it trains; then the table is the same, to the bit."""
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    command = [sys.executable, "-m", "binlit.train", "-m", *SMALL, "name=t", "binary.layer=null,1", "seed=0,1"]
+    command = [sys.executable, "-m", "binlit.train", "-m", *SMALL, "name=t"]
+    command += ["binary.layer=null,1", "seed=0,1"]
     command += ["estimator=st,rloo", "optimizer.lr=0.02", f"hydra/launcher={launcher}", "trainer.max_epochs=25"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
