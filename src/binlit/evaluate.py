@@ -15,15 +15,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, nearest, tested_checkpoint
+from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, tested_checkpoint
+from binlit.config.cost import too_large
+from binlit.config.evaluation import check_evaluation
 from binlit.files import refusal
 from binlit.libraries import load_libraries
 from binlit.paths import EVALUATIONS
-
-SETTINGS = ("checkpoint", "binary", "weight", "dataset", "data_dir", "seed", "threads")
 
 
 def main() -> None:
@@ -32,19 +32,30 @@ def main() -> None:
 
 def job(cfg: DictConfig) -> float:
     """Tests the checkpoint, or all runs of a folder; returns the accuracy, the mean of several."""
-    load_libraries()
+    asked = check_evaluation(cfg)
+    source = Path(asked["checkpoint"])
+    paths = _concerned(source, asked) if source.is_dir() else None
+    if paths is None and (config := config_beside(source)) is not None:
+        with_evaluation(config, asked)
+    load_libraries()  # what is wrong at first sight was answered without it
     from binlit.dataset.errors import DataError
 
     try:
-        asked = _checked(cfg)
-        source = Path(asked["checkpoint"])
-        accuracy, well = _test_folder(source, asked) if source.is_dir() else _test(source, asked)
+        accuracy, well = _test_each(paths, asked) if paths is not None else _test(source, asked)
     except (ConfigError, DataError) as error:
         complain(error)
         raise SystemExit(USAGE_ERROR) from None
     if not well:
         raise SystemExit(1)
     return accuracy
+
+
+def config_beside(path: Path) -> Config | None:
+    """The config in the record beside a checkpoint, which is read without torch; None where there is none."""
+    from binlit.results.record import read_record
+
+    record = read_record(path.absolute().parents[1]) if path.parent.name == "checkpoints" else None
+    return record["config"] if record and isinstance(record.get("config"), dict) else None
 
 
 def _test(path: Path, asked: Config, again: bool = True) -> tuple[float, bool]:
@@ -85,16 +96,12 @@ def _test(path: Path, asked: Config, again: bool = True) -> tuple[float, bool]:
     return found["metrics"]["test/acc"], True
 
 
-def _test_folder(source: Path, asked: Config) -> tuple[float, bool]:
-    """Tests every finished run under a folder on which the question has a bearing; one that cannot be is named.
-
-    Returns:
-        The mean accuracy, and whether all went well.
+def _concerned(source: Path, asked: Config) -> list[Path]:
+    """The tested checkpoint of every finished run under a folder on which the question has a bearing.
 
     Raises:
         ConfigError: nothing was asked for, there is no finished run, or none on which it has a bearing.
     """
-    from binlit.dataset.errors import DataError
     from binlit.results.record import read_runs
 
     bits, weights, episodes = asked["binary"]["eval"], asked["weight"]["eval"], _episodes(asked)
@@ -117,8 +124,19 @@ def _test_folder(source: Path, asked: Config) -> tuple[float, bool]:
             + ("draws bits at a layer" if bits else "has binary weights" if weights else "is about episodes")
         )
     print(f"{len(runs)} runs, {len(concerned)} of them tested in another way", flush=True)
+    return concerned
+
+
+def _test_each(paths: list[Path], asked: Config) -> tuple[float, bool]:
+    """Tests the checkpoints; one that cannot be tested is named, and the others are tested.
+
+    Returns:
+        The mean accuracy, and whether all went well.
+    """
+    from binlit.dataset.errors import DataError
+
     accuracies, wrong, kept = [], Counter(), True
-    for path in concerned:
+    for path in paths:
         try:
             accuracy, well = _test(path, asked, again=False)
         except Exception as error:  # whatever a damaged run brings about: the others are tested
@@ -130,7 +148,7 @@ def _test_folder(source: Path, asked: Config) -> tuple[float, bool]:
             accuracies.append(accuracy)
             kept = kept and well
     if wrong:
-        complain(f"{wrong.total()} of {len(concerned)} runs could not be tested")
+        complain(f"{wrong.total()} of {len(paths)} runs could not be tested")
     if not accuracies:
         raise SystemExit(USAGE_ERROR)
     return sum(accuracies) / len(accuracies), kept and not wrong
@@ -189,31 +207,15 @@ def with_evaluation(cfg: Config, asked: Config) -> Config:
         changed["weight"] = {**cfg["weight"], "eval": way}
     if asked["seed"] is not None:  # of the draws; the split keeps dataset.seed
         changed["seed"] = asked["seed"]
-    return check(changed)
+    checked = check(changed)
+    for problem in too_large(checked, training=False):
+        raise ConfigError(problem)
+    return checked
 
 
 def _episodes(asked: Config) -> Config:
     """What was asked for of the test episodes."""
     return {name: value for name, value in asked["dataset"].items() if value is not None}
-
-
-def _checked(cfg: DictConfig) -> Config:
-    """The command line's settings as plain containers.
-
-    Raises:
-        ConfigError: checkpoint is missing, or a setting does not exist.
-    """
-    if OmegaConf.is_missing(cfg, "checkpoint"):
-        raise ConfigError(
-            "checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt, or checkpoint=outputs/NAME"
-            " for all runs of a table"
-        )
-    asked: Any = OmegaConf.to_container(cfg, resolve=True)
-    for key in asked:
-        if key not in SETTINGS:
-            near = nearest(key, SETTINGS)
-            raise ConfigError(f"there is no setting '{key}'" + (f"; did you mean {near}?" if near else ""))
-    return asked
 
 
 if __name__ == "__main__":

@@ -11,13 +11,18 @@ activations, residual additions, or bits that are drawn at test time are refused
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from binlit.cli import run_plain
-from binlit.config import Config, ConfigError, check, nearest
+from binlit.config import Config, ConfigError, check, did_you_mean, nearest
+from binlit.config.check import check_checkpoint
+from binlit.config.schema import Binary, Weight
+from binlit.config.words import flags
+from binlit.evaluate import config_beside
 from binlit.libraries import load_libraries
 
 SETTINGS = ("checkpoint", "out", "onnx", "binary.eval", "weight.eval")
+WAYS = {"binary.eval": Binary.model_fields["eval"].annotation, "weight.eval": Weight.model_fields["eval"].annotation}
 SUFFIX = ".binlit"
 
 
@@ -33,7 +38,7 @@ def settings(words: list[str]) -> dict[str, str]:
         ConfigError: a word is no setting of this command, or checkpoint is missing.
     """
     asked: dict[str, str] = {}
-    for word in words:
+    for word in flags(words).overrides:
         key, equals, value = word.partition("=")
         if key not in SETTINGS:
             near = nearest(key, SETTINGS)
@@ -42,9 +47,22 @@ def settings(words: list[str]) -> dict[str, str]:
             )
         if not (equals and value):
             raise ConfigError(f"'{word}' has no value; write {key}=VALUE")
+        if key in asked:
+            raise ConfigError(f"{key} is given twice, as {asked[key]} and as {value}; leave one out")
+        if (schema := WAYS.get(key)) and value not in get_args(schema):
+            near = did_you_mean(value, get_args(schema))
+            raise ConfigError(f"{word} is not allowed; choose {' or '.join(get_args(schema))}{near}")
         asked[key] = value
     if "checkpoint" not in asked:
         raise ConfigError("checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt")
+    path = Path(asked["checkpoint"])
+    check_checkpoint(path, "checkpoint")
+    if (config := config_beside(path)) is not None:
+        tested_as(config, asked)
+    for key in {"out", "onnx"} & asked.keys():
+        target = Path(asked[key])
+        if not target.parent.is_dir() or target.is_dir():
+            raise ConfigError(f"{key}={target} cannot be written: give a file in a folder that exists")
     return asked
 
 
@@ -63,9 +81,6 @@ def export(asked: dict[str, str]) -> Path:
     path = Path(asked["checkpoint"])
     saved = read_checkpoint(path)
     out = Path(asked.get("out") or path.with_suffix(SUFFIX))
-    for key, target in (("out", out), ("onnx", Path(asked.get("onnx", out)))):
-        if not target.parent.is_dir() or target.is_dir():
-            raise ConfigError(f"{key}={target} cannot be written: give a file in a folder that exists")
     try:
         tested = tested_net(tested_as(saved["config"], asked), saved["state_dict"])
         packed = convert(*tested)

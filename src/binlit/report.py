@@ -14,8 +14,10 @@ import argparse
 import json
 from pathlib import Path
 
+from binlit import __version__
 from binlit.cli import USAGE_ERROR, complain
 from binlit.config import ConfigError
+from binlit.config.words import LineParser
 from binlit.files import check_regular, write_whole
 from binlit.paths import MANIFEST, RECORDS
 from binlit.results.folder import usable
@@ -24,22 +26,22 @@ from binlit.results.record import Record, latest, portable, read_manifest, read_
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, or 2 where there is nothing to report."""
-    parser = argparse.ArgumentParser(
-        prog="python -m binlit.report", description="A table from the records of a folder."
-    )
-    parser.add_argument("source", type=Path, nargs="+", help="folder of runs, of records.jsonl, or a .jsonl file")
-    parser.add_argument("--out", type=Path, help="folder for the table (default: the first source)")
+    parser = LineParser(prog="python -m binlit.report", description="A table from the records of a folder.")
+    parser.add_argument("source", type=given_path, nargs="+", help="folder of runs, of records.jsonl, or a .jsonl file")
+    parser.add_argument("--out", type=given_path, help="folder for the table (default: the first source)")
     parser.add_argument("--title", help="default: the experiment's name")
-    parser.add_argument("--into", type=Path, help="Markdown page to put the table into, between its marks")
+    parser.add_argument("--into", type=given_path, help="Markdown page to put the table into, between its marks")
     parser.add_argument(
         "--against", metavar="KEY=VALUE", help="also paired.md: rows against the one with this, such as anneal=none"
     )
     parser.add_argument("--passes", action="store_true", help="also passes.md and passes.png: accuracy against cost")
     parser.add_argument("--sites", action="store_true", help="also sites.md: bits on and weights flipped, by site")
-    args = parser.parse_args(arguments)
+    parser.add_argument("--version", action="version", version=f"binlit {__version__}")
     try:
+        args = parser.parse_args(arguments)
+        check_arguments(args)
         report(args)
-    except (ConfigError, FileNotFoundError) as error:
+    except (FileNotFoundError, ConfigError) as error:
         complain(error)
         return USAGE_ERROR
     return 0
@@ -57,8 +59,6 @@ def report(args: argparse.Namespace) -> None:
     studies = sum("kind" in record for record in records)
     if 0 < studies < len(records):
         raise ConfigError(f"{args.source[0]} holds studies of gradients and runs: report the one or the others")
-    if args.into:
-        around_table(args.into, out.name)  # before anything is written
     with usable(out, "choose another with --out FOLDER"):
         if studies:
             from binlit.laboratory.report import write_study
@@ -95,6 +95,35 @@ def write_pages(records: list[Record], out: Path, args: argparse.Namespace) -> N
         write_episodes(records, out, args.title or title_of(records))
     if any(record.get("evaluations") for record in records):
         write_evaluations(records, out, args.title or title_of(records))
+
+
+def given_path(text: str) -> Path:
+    """A path of the command line, which an unset shell variable leaves empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty path (an unset shell variable?); give a folder")
+    return Path(text)
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuses what could not be written in the end, before anything is read.
+
+    Raises:
+        ConfigError: naming the argument.
+    """
+    out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
+    with usable(out, "choose another with --out FOLDER"):
+        is_file = args.out is not None and args.out.exists() and not args.out.is_dir()
+    if is_file:
+        raise ConfigError(f"--out {args.out} is a file; give a folder, such as docs/results/NAME")
+    if args.into is not None:
+        if not args.into.is_file():
+            raise ConfigError(f"--into {args.into} is no file; give the Markdown page that has the table's marks")
+        try:
+            around_table(args.into, out.name)
+        except ValueError as error:
+            raise ConfigError(f"--into: {error}") from error
+    if args.against is not None and not all(args.against.partition("=")):
+        raise ConfigError(f"--against {args.against} must be KEY=VALUE, such as anneal=none")
 
 
 def title_of(records: list[Record]) -> str:

@@ -23,7 +23,7 @@ class BinlitSweeper(BasicSweeper):
     """See the module. Options are those of Hydra's basic sweeper."""
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        from binlit.config import ConfigError, check, check_choices, fingerprint, row_of
+        from binlit.config import ConfigError, check, check_start, fingerprint, row_of
         from binlit.paths import MANIFEST
         from binlit.results.record import finished, write_whole
 
@@ -34,6 +34,8 @@ class BinlitSweeper(BasicSweeper):
         overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
         jobs = [job for batch in self.split_arguments(overrides, None) for job in batch]
 
+        firsts: dict[str, list[str]] = {}
+        apart: set[str] = set()
         pending: list[list[str]] = []
         expected: dict[str, dict[str, Any]] = {}
         trial, done, folder = False, 0, Path(self.config.hydra.sweep.dir)
@@ -45,12 +47,14 @@ class BinlitSweeper(BasicSweeper):
                     job = [override for override in job if not _needs_a_binary_layer(override)]
                     composed = loader.load_sweep_config(self.config, job)
                     cfg = check(composed)
-                check_choices(cfg, job)
+                check_start(cfg, job)
             except ConfigError as error:
                 raise ConfigError(f"{error}\n(job {' '.join(job)}; nothing was started)") from error
             identity, trial = fingerprint(cfg), bool(cfg["trainer"].get("fast_dev_run"))
             if identity in expected:
+                apart |= _apart(job, firsts[identity])
                 continue
+            firsts[identity] = job
             expected[identity] = {"row": row_of(cfg), "seed": cfg["seed"], "fingerprint": identity}
             folder = Path(composed.hydra.sweep.dir)
             if cfg["resume"] and finished(folder / composed.hydra.sweep.subdir, identity):
@@ -71,6 +75,12 @@ class BinlitSweeper(BasicSweeper):
             f"{len(pending)} to run, into {folder}",
             flush=True,
         )
+        if apart:
+            print(
+                f"some of these differ in nothing but {', '.join(sorted(apart))}, which changes no result: one of each "
+                "was kept; to have them all, start a sweep for each value",
+                file=sys.stderr,
+            )
         size = self.max_batch_size or max(1, len(pending))
         returns = []
         for start in range(0, len(pending), size):
@@ -81,6 +91,14 @@ class BinlitSweeper(BasicSweeper):
             print(f"{len(failed)} of {len(pending)} jobs failed; their result.json says why", file=sys.stderr)
             sys.exit(1)
         return returns
+
+
+def _apart(job: list[str], other: list[str]) -> set[str]:
+    """The settings by which two jobs of one outcome were meant to be told apart, as a name or a folder."""
+    from binlit.config.identity import WITHOUT_EFFECT
+
+    differing = {override.lstrip("+").partition("=")[0] for override in set(job) ^ set(other)}
+    return {key for key in differing if key.partition(".")[0] in WITHOUT_EFFECT}
 
 
 def _needs_a_binary_layer(override: str) -> bool:

@@ -1,6 +1,6 @@
 """The typed schema, the check of a composed config, and the identity of a run. Free of torch: it answers at once."""
 
-from binlit.config.check import check, check_choices
+from binlit.config.check import check, check_start
 from binlit.config.identity import decisive, fingerprint, row_of, run_folder
 from binlit.config.read import (
     Config,
@@ -10,6 +10,7 @@ from binlit.config.read import (
     chosen_by,
     chosen_layers,
     chosen_weights,
+    did_you_mean,
     image_size,
     nearest,
     no_choice,
@@ -18,7 +19,7 @@ from binlit.config.read import (
 )
 
 __all__ = [
-    "Config", "ConfigError", "binary_embedding", "channels", "check", "check_choices", "chosen_by", "chosen_layers",
-    "chosen_weights", "decisive", "fingerprint", "image_size", "nearest", "no_choice", "row_of", "run_folder",
-    "scale_of_bits", "tested_checkpoint",
+    "Config", "ConfigError", "binary_embedding", "channels", "check", "check_start", "chosen_by", "chosen_layers",
+    "chosen_weights", "decisive", "did_you_mean", "fingerprint", "image_size", "nearest", "no_choice", "row_of",
+    "run_folder", "scale_of_bits", "tested_checkpoint",
 ]  # fmt: skip

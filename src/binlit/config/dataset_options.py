@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from binlit.config.option import Count, Option
+from binlit.config.option import Count, Option, Place, Seed
 
 
 def _distinct(values: list[int]) -> list[int]:
@@ -15,28 +15,29 @@ def _distinct(values: list[int]) -> list[int]:
     return values
 
 
-Way = Annotated[int, Field(ge=2)]
+Way = Annotated[int, Field(ge=2, le=10_000)]
+Side = Annotated[int, Field(ge=16, le=256)]
 OmniglotSize = Annotated[int, Field(ge=16, le=105)]
 Ink = Literal["light", "dark"]
 Rotations = Annotated[list[Literal[0, 90, 180, 270]], Field(min_length=1, max_length=4), AfterValidator(_distinct)]
 
 
 class Dataset(Option):
-    classes: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=2, le=100_000)]
     batch_size: Count
     eval_batch_size: Count
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
 class IdxDataset(Dataset):
-    data_dir: str
+    data_dir: Place
     download: bool
     validation: Count
     image_size: Literal[28, 32] = 28
 
 
 class ColourDataset(Dataset):
-    data_dir: str
+    data_dir: Place
     download: bool
     validation: Count
     channels: Literal[3]
@@ -44,12 +45,12 @@ class ColourDataset(Dataset):
 
 
 class Digits(Dataset):
-    image_size: Annotated[int, Field(ge=8)] = 28
+    image_size: Annotated[int, Field(ge=8, le=256)] = 28
     validation: Annotated[int, Field(ge=1, le=1000)]
 
 
 class CharacterData(Dataset):
-    image_size: Annotated[int, Field(ge=16)]
+    image_size: Side
     rotations: Rotations
     validation: Count
     test: Count
@@ -57,18 +58,18 @@ class CharacterData(Dataset):
 
 
 class Omniglot(CharacterData):
-    data_dir: str
+    data_dir: Place
     download: bool
     image_size: OmniglotSize
 
 
 class Glyphs(CharacterData):
-    drawings_each: Annotated[int, Field(ge=3)]
-    glyph_seed: Annotated[int, Field(ge=0)]
+    drawings_each: Annotated[int, Field(ge=3, le=1000)]
+    glyph_seed: Seed
 
 
 class EpisodeData(Option):
-    image_size: Annotated[int, Field(ge=16)]
+    image_size: Side
     rotations: Rotations
     ink: Ink
     train_way: Way
@@ -83,21 +84,21 @@ class EpisodeData(Option):
     val_episodes: Count
     test_episodes: Count
     eval_batch_size: Count
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
 class OmniglotEpisodes(EpisodeData):
-    data_dir: str
+    data_dir: Place
     download: bool
     image_size: OmniglotSize
     split: Literal["background", "vinyals"]
 
 
 class GlyphEpisodes(EpisodeData):
-    characters: Annotated[int, Field(ge=4)]
-    evaluation: Annotated[int, Field(ge=2)]
-    drawings_each: Annotated[int, Field(ge=2)]
-    glyph_seed: Annotated[int, Field(ge=0)]
+    characters: Annotated[int, Field(ge=4, le=10_000)]
+    evaluation: Annotated[int, Field(ge=2, le=10_000)]
+    drawings_each: Annotated[int, Field(ge=2, le=1000)]
+    glyph_seed: Seed
 
 
 DATASETS: dict[str, type[Option]] = {

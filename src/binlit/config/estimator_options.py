@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from binlit.config.option import Count, Option, Positive, Share
+from binlit.config.option import Count, Draws, Option, Positive, Rate, Share, Width
 
 RepeatAt = Literal["site", "input"]
 
@@ -18,7 +18,7 @@ class Estimator(Option):
 
 
 class ScoreFunction(Estimator):
-    draws: Count | Annotated[list[Count], Field(min_length=1)]
+    draws: Draws | Annotated[list[Draws], Field(min_length=1)]
     repeat_at: RepeatAt
 
     @model_validator(mode="after")
@@ -57,7 +57,7 @@ class ErrorDecay(Shaped):
 
 
 class RectifiedStraightThrough(Shaped):
-    power: Annotated[float, Field(ge=1)]
+    power: Annotated[float, Field(ge=1, le=100)]
     window: Positive
     margin: Positive
 
@@ -73,7 +73,7 @@ class Relaxation(Estimator):
 
 
 class GumbelRao(Relaxation):
-    draws: Count
+    draws: Draws
 
 
 class Gapped(Relaxation):
@@ -87,31 +87,31 @@ class Decoupled(Relaxation):
 class Learned(Estimator):
     """Has parameters of its own; learning_rate null: that of the net."""
 
-    learning_rate: Positive | None
+    learning_rate: Rate | None
 
 
 class Nvil(ScoreFunction, Learned):
-    hidden: Count
+    hidden: Width
     decay: Share
     normalise: bool
 
 
 class Rebar(Learned):
     temperature: Positive
-    eta: float
-    tune_every: Annotated[int, Field(ge=0)]
+    eta: Annotated[float, Field(ge=-100, le=100)]
+    tune_every: Annotated[int, Field(ge=0, le=100_000)]
 
 
 class Relax(Rebar):
-    hidden: Count
+    hidden: Width
 
 
 class Coupled(Estimator):
-    groups: Count | Annotated[list[Count], Field(min_length=1)]
+    groups: Draws | Annotated[list[Draws], Field(min_length=1)]
 
 
 class Arms(Estimator):
-    draws: Count | Annotated[list[Count], Field(min_length=1)]
+    draws: Draws | Annotated[list[Draws], Field(min_length=1)]
 
     @field_validator("draws")
     @classmethod

@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import binlit.anneal
+from binlit.config.callback_options import METRICS, unfit_checkpoints
+from binlit.config.cost import unfit_sizes
 from binlit.config.estimator_options import RELAXATIONS, SCORE_FUNCTIONS
 from binlit.config.read import (
     Config,
@@ -13,6 +16,7 @@ from binlit.config.read import (
     chosen_by,
     chosen_layers,
     chosen_weights,
+    did_you_mean,
     image_size,
     is_number,
     nearest,
@@ -28,7 +32,6 @@ FIXED_SITES = {
 DRAWINGS = 20  # of each of Omniglot's characters
 EPISODES, ENCODERS = ("omniglot_fewshot", "glyphs_fewshot"), ("conv4",)
 BOP_RULES = ("st_clipped", "st_identity", "st")  # the gradient of the bit itself
-METRICS = ("val/loss", "val/acc", "train/loss", "train/acc")
 
 
 def contradictions(cfg: Config) -> Iterable[str]:
@@ -99,6 +102,7 @@ def _strangers(
         else:
             near = nearest(layer, [*words, *sites])
         hint = f" (did you mean {near}?)" if near else ""
+        hint = f"; drop the quotes, binary.{key}={layer}" if layer.startswith("[") else hint
         yield (
             f"binary.{key}={layer} does not exist: model '{cfg['model']['name']}' has {len(sites)} {noun}; "
             f"choose {allowed}, a list of these, or {', '.join(words)}{hint}"
@@ -176,12 +180,33 @@ def _misfits(cfg: Config) -> Iterable[str]:
             "write last for a binary embedding"
         )
     yield from _never_validated(cfg)
+    yield from _steep(cfg)
+    yield from unfit_sizes(cfg)
+    yield from unfit_checkpoints(cfg)
     for name, node in cfg["callbacks"].items():
         monitor = (node or {}).get("monitor")
         if monitor is not None and monitor not in METRICS:
-            near = nearest(monitor, METRICS)
-            hint = f" (did you mean {near}?)" if near else ""
+            hint = did_you_mean(monitor, METRICS)
             yield f"callbacks.{name}.monitor={monitor} is not logged; choose {', '.join(METRICS)}{hint}"
+
+
+def _steep(cfg: Config) -> Iterable[str]:
+    """A slope that grows beyond any use before the last epoch."""
+    node, epochs = cfg["anneal"], cfg["trainer"].get("max_epochs") or 1
+    if node["name"] not in OPTIONS["anneal"] or not chosen_layers(cfg):
+        return
+    schedule = getattr(binlit.anneal, node["_target_"].rpartition(".")[2])
+    keys = {key: value for key, value in node.items() if key not in ("name", "_target_")}
+    try:
+        slope = schedule(**keys).slope(epochs)
+    except OverflowError:
+        slope = math.inf
+    if not 1e-4 <= slope <= 1e4:
+        said = ", ".join(f"anneal.{key}={value}" for key, value in keys.items())
+        yield (
+            f"{said} come to a slope of {slope:.1e} in epoch {epochs}, with which nothing is learned; give smaller "
+            "steps, or fewer epochs"
+        )
 
 
 def _never_validated(cfg: Config) -> Iterable[str]:

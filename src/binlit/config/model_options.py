@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from binlit.config.option import Count, Option, Share
+from binlit.config.option import Option, Share, Width
 
 Activation = Literal["hard_sigmoid", "hard_tanh", "relu"]
 
@@ -23,16 +23,16 @@ class Encoder(Option):
 
 
 class Model(Encoder):
-    classes: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=2, le=100_000)]
 
 
 class SizedModel(Model):
-    image_size: Annotated[int, Field(ge=16)]
+    image_size: Annotated[int, Field(ge=16, le=256)]
 
 
 class Mlp(Model):
-    inputs: Count
-    hidden: Annotated[list[Count], Field(min_length=1)]
+    inputs: Annotated[int, Field(ge=1, le=4_000_000)]
+    hidden: Annotated[list[Width], Field(min_length=1)]
     norm: Literal["none", "hidden", "all"] = "none"
     dropout: Share = 0.0
     input_dropout: Share = 0.0
@@ -49,16 +49,16 @@ class Mlp(Model):
 
 
 class ConvNet(SizedModel):
-    channels: Count
-    width: Count
-    hidden: Count
-    image_size: Annotated[int, Field(ge=8)]
+    channels: Width
+    width: Width
+    hidden: Width
+    image_size: Annotated[int, Field(ge=8, le=256)]
 
 
 class ResNet(Model):
-    channels: Count
+    channels: Width
     block: Literal["xnor", "bireal"]
-    widths: Annotated[list[Count], Field(min_length=1)]
+    widths: Annotated[list[Width], Field(min_length=1)]
     stem_stride: Literal[1, 2]
 
     @model_validator(mode="after")

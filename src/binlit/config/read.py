@@ -14,9 +14,18 @@ class ConfigError(ValueError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant, or None."""
-    found = difflib.get_close_matches(str(word), [str(k) for k in known], 1, cutoff=0.5)
+    """The known word that was probably meant, or None: the one that ends or starts with it, else the most alike."""
+    word, words = str(word), [str(k) for k in known]
+    whole = [k for k in words if word and (k.endswith(f".{word}") or k.startswith(f"{word}."))]
+    lower = [k for k in words if k.lower() == word.lower()]
+    found = lower or whole or difflib.get_close_matches(word, words, 1, cutoff=0.5)
     return found[0] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` (did you mean x?)`, or nothing."""
+    near = nearest(word, known)
+    return f" (did you mean {near}?)" if near else ""
 
 
 def chosen_layers(cfg: Config) -> list[str]:

@@ -6,24 +6,25 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from binlit.config.check import resolved
-from binlit.config.option import Count, Positive
-from binlit.config.read import Config, ConfigError, nearest
-from binlit.config.schema import OPTIONS
+from binlit.config.check import problems_of, resolved
+from binlit.config.option import Count, Place, Rate, Seed
+from binlit.config.read import Config, ConfigError, did_you_mean
+from binlit.config.schema import OPTIONS, Threads
 from binlit.paths import config_dir
 
 LARGEST = 12  # binary units: 4,096 configurations
-Natural = Annotated[int, Field(ge=0)]
+Natural = Annotated[int, Field(ge=0, le=100_000)]
+Few = Annotated[int, Field(ge=1, le=1_000)]
 
 
 class Toys(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     targets: list[Annotated[float, Field(gt=0, lt=0.5)]]
     steps: Count
-    rate: Positive
-    copies: Count
+    rate: Rate
+    copies: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Study(BaseModel):
@@ -32,17 +33,17 @@ class Study(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     estimators: Literal["all"] | list[str]
     units: Annotated[list[Annotated[list[Count], Field(min_length=1, max_length=2)]], Field(min_length=1)]
-    inputs: Count
-    examples: Count
+    inputs: Few
+    examples: Few
     steps: Annotated[list[Natural], Field(min_length=1)]
-    draws: Annotated[int, Field(ge=1000, multiple_of=1000)]
+    draws: Annotated[int, Field(ge=1000, le=1_000_000, multiple_of=1000)]
     settle: Natural
     epoch: Count
-    seed: Natural
+    seed: Seed
     options: dict[str, dict[str, Any]]
     toys: Toys
-    threads: Count | Literal["auto"]
-    output_dir: str
+    threads: Threads
+    output_dir: Place
 
 
 def check_study(cfg: DictConfig) -> Config:
@@ -52,16 +53,8 @@ def check_study(cfg: DictConfig) -> Config:
         ConfigError: the first thing that is wrong.
     """
     study = resolved(cfg)
-    try:
-        Study.model_validate(study)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        key = str(detail["loc"][0])
-        if detail["type"] == "extra_forbidden":
-            raise ConfigError(
-                f"there is no setting '{key}'; did you mean {nearest(key, Study.model_fields)}?"
-            ) from error
-        raise ConfigError(f"{key}={study.get(key)!r} is not allowed: {detail['msg']}") from error
+    if problems := problems_of(Study, study, ""):
+        raise ConfigError("\n".join(problems[:2]))
     for units in study["units"]:
         if sum(units) > LARGEST:
             raise ConfigError(f"units={units} are {sum(units)} in all: enumeration is kept to {LARGEST}")
@@ -69,9 +62,9 @@ def check_study(cfg: DictConfig) -> Config:
     study["estimators"] = known if study["estimators"] == "all" else study["estimators"]
     for name in [*study["estimators"], *study["options"]]:
         if name not in known:
-            near = nearest(name, known)
-            hint = f" (did you mean {near}?)" if near else ""
-            raise ConfigError(f"estimator {name} does not exist{hint}; choose {', '.join(known)}")
+            raise ConfigError(
+                f"estimators: {name} does not exist; choose {', '.join(known)}{did_you_mean(str(name), known)}"
+            )
     for name in study["estimators"]:
         estimator_node(name, study["options"].get(name, {}))
     return study
@@ -94,10 +87,6 @@ def estimator_node(name: str, options: Config) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(f"options.{name}.{error.full_key} is missing; give it a value") from error
     assert isinstance(plain, dict)
-    try:
-        OPTIONS["estimator"][name].model_validate(plain)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        message = detail.get("ctx", {}).get("error") or f"{detail['loc'][0]}={detail['input']!r}: {detail['msg']}"
-        raise ConfigError(f"options.{name}: {message}") from error
+    if problems := problems_of(OPTIONS["estimator"][name], plain, f"options.{name}"):
+        raise ConfigError(problems[0])
     return {str(key): value for key, value in plain.items()}
