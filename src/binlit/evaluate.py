@@ -117,13 +117,15 @@ def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
         `metrics`; for few-shot learning also `counts`: {kind of episode: right answers in each episode}.
     """
     from binlit.build import build_data, build_task, build_trainer, set_threads
+    from binlit.results.checkpoint import load_weights
     from binlit.results.summary import quiet_lightning
 
     quiet_lightning()
-    set_threads(cfg["threads"], in_sweep=False)
+    set_threads(cfg["threads"])
     data, task = build_data(cfg), build_task(cfg)
-    task.load_state_dict(state)
-    trainer = build_trainer({**cfg, "callbacks": {}, "logger": {}}, Path(), quiet=True)  # nothing is written
+    load_weights(task, state)
+    here = cfg["trainer"] | {"accelerator": "auto"}  # not the device of the training
+    trainer = build_trainer({**cfg, "trainer": here, "callbacks": {}, "logger": {}}, Path(), quiet=True)
     tested = trainer.test(task, datamodule=data, verbose=False)[0]
     metrics = {name: float(value) for name, value in tested.items()} | {"test/n": task.examples["test"]}
     counts = task.tested.get("episodes")

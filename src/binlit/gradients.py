@@ -31,7 +31,7 @@ def job(cfg: DictConfig) -> None:
     from binlit.laboratory.report import write_study
     from binlit.laboratory.study import measurements
 
-    set_threads(study["threads"], in_sweep=False)
+    set_threads(study["threads"])
     jobs = measurements(study)
     records = [run() for run in track(jobs, "measuring", disable=not sys.stdout.isatty())]
     write_study(records, Path(study["output_dir"]))

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from binlit.config.device import on_this_machine
 from binlit.config.fit import NAMED_CLASSES, contradictions
 from binlit.config.option import OwnOption
 from binlit.config.read import Config, ConfigError, nearest
@@ -23,7 +24,7 @@ def check(cfg: DictConfig | Config) -> Config:
         ConfigError: the first few things that are wrong, one line each.
     """
     if isinstance(cfg, DictConfig):
-        cfg = resolved(cfg)
+        cfg = on_this_machine(resolved(cfg))
     cfg = _count_classes(cfg)
     problems = _problems(Run, cfg, "")
     if not problems:  # what is wrong at the top often comes back in a group that repeats it
