@@ -21,12 +21,14 @@ from binlit.cli import USAGE_ERROR, complain, run_hydra
 from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, nearest, tested_checkpoint
 from binlit.libraries import load_libraries
 from binlit.paths import EVALUATIONS
+from binlit.stopping import stopped_by_signals
 
 SETTINGS = ("checkpoint", "binary", "weight", "dataset", "data_dir", "seed", "threads")
 
 
 def main() -> None:
-    run_hydra(job, config_name="evaluate")
+    with stopped_by_signals():
+        run_hydra(job, config_name="evaluate")
 
 
 def job(cfg: DictConfig) -> float:
@@ -67,7 +69,10 @@ def _test(path: Path, asked: Config, again: bool = True) -> float:
     before = read_evaluations(run) if run else []
     before = [old for old in before if asked_of(old) == line and ("counts" in old or not episodes)]
     known = [{name: old[name] for name in FOUND if name in old} for old in before]
-    found = evaluate(config, saved["state_dict"]) if again or not known else known[0]
+    try:
+        found = evaluate(config, saved["state_dict"]) if again or not known else known[0]
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     print(f"{path}, {way}, seed {config['seed']}: {tested_text(found['metrics'])}", flush=True)
     if run and found not in known:
         with (run / EVALUATIONS).open("a", encoding="utf-8") as out:
@@ -80,6 +85,7 @@ def _test_folder(source: Path, asked: Config) -> float:
 
     Raises:
         ConfigError: nothing was asked for, there is no finished run, or none on which it has a bearing.
+        SystemExit: some checkpoints cannot be used; they are named once the others are tested.
     """
     from binlit.results.record import read_runs
 
@@ -107,7 +113,19 @@ def _test_folder(source: Path, asked: Config) -> float:
             + ("draws bits at a layer" if bits else "has binary weights" if weights else "is about episodes")
         )
     print(f"{len(runs)} runs, {len(concerned)} of them tested in another way", flush=True)
-    return sum(_test(path, asked, again=False) for path in concerned) / len(concerned)
+    found, unusable = [], []
+    for path in concerned:
+        try:
+            found.append(_test(path, asked, again=False))
+        except ConfigError as error:  # of one run: the others are tested
+            unusable.append(error)
+    if not found:
+        raise unusable[0]
+    for error in unusable:
+        complain(error)
+    if unusable:
+        raise SystemExit(1)
+    return sum(found) / len(found)
 
 
 def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:

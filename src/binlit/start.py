@@ -93,7 +93,7 @@ def starting_point(cfg: Config, folder: Path) -> Start:
     saved = read_checkpoint(given)
     differs = differences(saved, cfg, given)
     if any(not follows for _, _, follows in differs.values()):
-        return Start(saved, given, {name: pair[:2] for name, pair in differs.items()}, weights_only=True)
+        return Start(saved, given, {name: pair[:2] for name, pair in differs.items() if not pair[2]}, weights_only=True)
     require_state(saved, given)
     refuse_shorter(cfg, saved, given)
     return Start(saved, given, {name: pair[:2] for name, pair in differs.items() if name != LENGTH})
@@ -171,7 +171,13 @@ def _leaves(node: Any, path: str = "") -> Any:
 
 
 def in_words(differs: dict[str, tuple[Any, Any]]) -> str:
-    """The first few settings that differ, with both values."""
-    shown = [f"{name}={before} (here {now})" for name, (before, now) in list(differs.items())[:3]]
-    rest = len(differs) - len(shown)
-    return ", ".join(shown) + (f" and {rest} more that differ" if rest else "")
+    """The first few settings that differ, with both values; of a group with another option that alone."""
+    named = {name.partition(".")[0] for name, pair in differs.items() if name.endswith(".name") and None not in pair}
+    telling = {
+        name: pair
+        for name, pair in differs.items()
+        if name.endswith(".name") or not (name.partition(".")[0] in named or name.endswith("_target_"))
+    }
+    first = sorted(telling or differs, key=lambda name: None in differs[name])[:3]  # what is only in one says less
+    shown = [f"{name}={differs[name][0]} (here {differs[name][1]})" for name in first]
+    return ", ".join(shown) + (f" and {len(differs) - len(shown)} more" if len(differs) > len(shown) else "")
