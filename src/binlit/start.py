@@ -176,8 +176,11 @@ def in_words(differs: dict[str, tuple[Any, Any]]) -> str:
     telling = {
         name: pair
         for name, pair in differs.items()
-        if name.endswith(".name") or not (name.partition(".")[0] in named or name.endswith("_target_"))
+        if name.endswith(".name")
+        or not (name.partition(".")[0] in named or name.endswith("_target_") or "none" in pair)
     }
-    first = sorted(telling or differs, key=lambda name: None in differs[name])[:3]  # what is only in one says less
+    first = sorted(telling or differs, key=lambda name: (None in differs[name], name.count(".")))[
+        :3
+    ]  # what is only in one says less
     shown = [f"{name}={differs[name][0]} (here {differs[name][1]})" for name in first]
     return ", ".join(shown) + (f" and {len(differs) - len(shown)} more" if len(differs) > len(shown) else "")
