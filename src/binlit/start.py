@@ -19,6 +19,7 @@ from binlit.resume import adopt, keepers, take_weights
 from binlit.task import Learning
 
 LENGTH = "trainer.max_epochs"
+Differs = dict[str, tuple[Any, Any]]  # {setting: (in the checkpoint's config, asked for)}
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Start:
 
     saved: Checkpoint | None = None
     path: Path = Path()
-    differs: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    differs: Differs = field(default_factory=dict)
     weights_only: bool = False
 
     @property
@@ -91,12 +92,12 @@ def starting_point(cfg: Config, folder: Path) -> Start:
         return Start()
     given = Path(cfg["ckpt_path"])
     saved = read_checkpoint(given)
-    differs = differences(saved, cfg, given)
-    if any(not follows for _, _, follows in differs.values()):
-        return Start(saved, given, {name: pair[:2] for name, pair in differs.items() if not pair[2]}, weights_only=True)
+    differs, others = differences(saved, cfg, given)
+    if others:
+        return Start(saved, given, others, weights_only=True)
     require_state(saved, given)
     refuse_shorter(cfg, saved, given)
-    return Start(saved, given, {name: pair[:2] for name, pair in differs.items() if name != LENGTH})
+    return Start(saved, given, differs)
 
 
 def own_start(cfg: Config, saved: Checkpoint, last: Path) -> Start:
@@ -107,20 +108,16 @@ def own_start(cfg: Config, saved: Checkpoint, last: Path) -> Start:
     """
     if cfg["ckpt_path"] is not None and Path(cfg["ckpt_path"]).resolve() == last.resolve():
         cfg = cfg | {"ckpt_path": saved["config"].get("ckpt_path")}
-    differs = differences(saved, cfg, last) | _other_start(saved["config"], cfg)
-    others = {name: pair[:2] for name, pair in differs.items() if not pair[2]}
+    differs, others = differences(saved, cfg, last)
+    start = saved["config"].get("ckpt_path"), cfg["ckpt_path"]
+    others |= {"ckpt_path": start} if start[0] != start[1] else {}
     if others:
         raise ConfigError(
             f"{last.parents[1]} holds a run of another config, with {in_words(others)}; choose another folder, or "
             "resume=false"
         )
     refuse_shorter(cfg, saved, last)
-    return Start(saved, last, {name: pair[:2] for name, pair in differs.items() if name != LENGTH})
-
-
-def _other_start(before: Config, cfg: Config) -> dict[str, tuple[Any, Any, bool]]:
-    pair = before.get("ckpt_path"), cfg["ckpt_path"]
-    return {} if pair[0] == pair[1] else {"ckpt_path": (*pair, False)}
+    return Start(saved, last, differs)
 
 
 def refuse_shorter(cfg: Config, saved: Checkpoint, path: Path) -> None:
@@ -133,8 +130,8 @@ def refuse_shorter(cfg: Config, saved: Checkpoint, path: Path) -> None:
         )
 
 
-def differences(saved: Checkpoint, cfg: Config, path: Path) -> dict[str, tuple[Any, Any, bool]]:
-    """{setting: (in the checkpoint, asked for, whether it only follows the number of epochs)}, of what decides.
+def differences(saved: Checkpoint, cfg: Config, path: Path) -> tuple[Differs, Differs]:
+    """In what the checkpoint's config is another: settings that follow the number of epochs, and all others.
 
     Raises:
         ConfigError: the checkpoint's config is none.
@@ -144,12 +141,21 @@ def differences(saved: Checkpoint, cfg: Config, path: Path) -> dict[str, tuple[A
     except Exception as error:  # whatever a foreign config lacks
         raise ConfigError(f"{path} holds no config of a run ({type(error).__name__}: {error})") from error
     lengths = before.get(LENGTH), now.get(LENGTH)
-    found = {}
-    for name in sorted({*before, *now} - {"ckpt_path"}):
-        pair = before.get(name), now.get(name)
-        if pair[0] != pair[1]:
-            found[name] = (*pair, _follows(name, pair, lengths))
-    return found
+    differs = _unequal(before, now)
+    following = {name: pair for name, pair in differs.items() if _follows(name, pair, lengths)}
+    others = {name: pair for name, pair in differs.items() if name not in following}
+    if not others:
+        return {name: pair for name, pair in following.items() if name != LENGTH}, {}
+    groups = {name.partition(".")[0] for name in others}
+    groups |= {"binary", "weight"} if groups & {"weights", "weight", "eval_draws"} else set()
+    typed = _unequal(dict(_leaves(saved["config"])), dict(_leaves(cfg)))  # as they were written, which says more
+    typed = {name: pair for name, pair in typed.items() if name.partition(".")[0] in groups and name not in following}
+    return {}, typed or others
+
+
+def _unequal(before: Config, now: Config) -> Differs:
+    names = sorted({*before, *now} - {"ckpt_path"})
+    return {name: (before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)}
 
 
 def _follows(name: str, pair: tuple[Any, Any], lengths: tuple[Any, Any]) -> bool:
@@ -170,17 +176,9 @@ def _leaves(node: Any, path: str = "") -> Any:
         yield path, node
 
 
-def in_words(differs: dict[str, tuple[Any, Any]]) -> str:
-    """The first few settings that differ, with both values; of a group with another option that alone."""
-    named = {name.partition(".")[0] for name, pair in differs.items() if name.endswith(".name") and None not in pair}
-    telling = {
-        name: pair
-        for name, pair in differs.items()
-        if name.endswith(".name")
-        or not (name.partition(".")[0] in named or name.endswith("_target_") or "none" in pair)
-    }
-    first = sorted(telling or differs, key=lambda name: (None in differs[name], name.count(".")))[
-        :3
-    ]  # what is only in one says less
-    shown = [f"{name}={differs[name][0]} (here {differs[name][1]})" for name in first]
+def in_words(differs: Differs) -> str:
+    """The first few settings that differ, with both values; of a group with another option only which that is."""
+    named = {name.partition(".")[0] for name in differs if name.endswith(".name")}
+    telling = [name for name in differs if name.endswith(".name") or name.partition(".")[0] not in named]
+    shown = [f"{name}={differs[name][0]} (here {differs[name][1]})" for name in telling[:3]]
     return ", ".join(shown) + (f" and {len(differs) - len(shown)} more" if len(differs) > len(shown) else "")
