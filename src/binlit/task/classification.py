@@ -64,7 +64,7 @@ class Classification(Learning):
             with torch.no_grad(), torch.random.fork_rng(), Step(net) as step:
                 net(step.inputs(data.example_images(1).to(self.device)))
         except ValueError as error:
-            near = next(other for other in range(size + 1, size + 4) if count % other != 1)
+            near = next(other for other in range(size + 1, count + 1) if count % other != 1)
             raise ConfigError(
                 f"dataset.batch_size={size} leaves one of {count} examples alone in a batch, which this net cannot be "
                 f"trained on ({error}); write dataset.batch_size={near}"
