@@ -30,6 +30,7 @@ from binlit.config import (
     scale_of_bits,
 )
 from binlit.config.words import check_words, flags, own_folders
+from binlit.errors import complain as complain
 from binlit.files import REMEDIES, refusal
 from binlit.paths import config_dir
 
@@ -167,9 +168,3 @@ def composed(words: list[str]) -> Config:
     config = check(cfg)
     check_start(config, read.overrides)
     return config
-
-
-def complain(message: object) -> None:
-    """The message on standard error, red in a terminal."""
-    red, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
-    print(f"{red}binlit: {message}{plain}", file=sys.stderr)

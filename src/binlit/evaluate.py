@@ -24,10 +24,12 @@ from binlit.config.evaluation import check_evaluation
 from binlit.files import refusal
 from binlit.libraries import load_libraries
 from binlit.paths import EVALUATIONS
+from binlit.stopping import stopped_by_signals
 
 
 def main() -> None:
-    run_hydra(job, config_name="evaluate")
+    with stopped_by_signals():
+        run_hydra(job, config_name="evaluate")
 
 
 def job(cfg: DictConfig) -> float:
@@ -85,7 +87,10 @@ def _test(path: Path, asked: Config, again: bool = True) -> tuple[float, bool]:
     before = read_evaluations(run) if run else []
     before = [old for old in before if asked_of(old) == line and ("counts" in old or not episodes)]
     known = [{name: old[name] for name in FOUND if name in old} for old in before]
-    found = evaluate(config, saved["state_dict"]) if again or not known else known[0]
+    try:
+        found = evaluate(config, saved["state_dict"]) if again or not known else known[0]
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     print(f"{path}, {way}, seed {config['seed']}: {tested_text(found['metrics'])}", flush=True)
     if run and found not in known:
         try:
@@ -101,6 +106,7 @@ def _concerned(source: Path, asked: Config) -> list[Path]:
 
     Raises:
         ConfigError: nothing was asked for, there is no finished run, or none on which it has a bearing.
+        SystemExit: some checkpoints cannot be used; they are named once the others are tested.
     """
     from binlit.results.record import read_runs
 
@@ -173,13 +179,15 @@ def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
         `metrics`; for few-shot learning also `counts`: {kind of episode: right answers in each episode}.
     """
     from binlit.build import build_data, build_task, build_trainer, set_threads
+    from binlit.results.checkpoint import load_weights
     from binlit.results.summary import finite, quiet_lightning
 
     quiet_lightning()
-    set_threads(cfg["threads"], in_sweep=False)
+    set_threads(cfg["threads"])
     data, task = build_data(cfg), build_task(cfg)
-    task.load_state_dict(state)
-    trainer = build_trainer({**cfg, "callbacks": {}, "logger": {}}, Path(), quiet=True)  # nothing is written
+    load_weights(task, state)
+    here = cfg["trainer"] | {"accelerator": "auto"}  # not the device of the training
+    trainer = build_trainer({**cfg, "trainer": here, "callbacks": {}, "logger": {}}, Path(), quiet=True)
     tested = trainer.test(task, datamodule=data, verbose=False)[0]
     metrics = {name: finite(float(value)) for name, value in tested.items()} | {"test/n": task.examples["test"]}
     counts = task.tested.get("episodes")
@@ -194,6 +202,7 @@ def with_evaluation(cfg: Config, asked: Config) -> Config:
     elif binary.get("eval", "mean") != "mean" and "eval_draws" not in binary:
         binary["eval_draws"] = 1
     changed = {**cfg, "binary": {**cfg["binary"], **binary}, "threads": asked["threads"], "data_dir": asked["data_dir"]}
+    changed.setdefault("output_dir", "outputs")  # a record names no folder; nothing is written there
     episodes = _episodes(asked)
     if episodes and cfg["task"]["name"] != "few_shot":
         name, value = next(iter(episodes.items()))

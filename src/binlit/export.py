@@ -109,13 +109,14 @@ def tested_net(cfg: Config, state: dict[str, Any]) -> tuple[Any, tuple[int, int,
     """
     from binlit.build import build_data, build_task
     from binlit.config import channels, image_size
+    from binlit.results.checkpoint import load_weights
     from binlit.results.summary import shown_warnings
 
     if cfg["task"]["name"] != "classification":
         raise ConfigError(f"task={cfg['task']['name']} scores against support images: pack a task=classification net")
     with shown_warnings():
         task = build_task(cfg)
-    task.load_state_dict(state)
+    load_weights(task, state)
     data: Any = build_data(cfg)  # nothing is read: for its mean and standard deviation
     side = image_size(cfg)
     return task.net, (channels(cfg), side, side), data.mean, data.std

@@ -33,7 +33,7 @@ def job(cfg: DictConfig) -> None:
     from binlit.results.folder import made
 
     out = made(Path(study["output_dir"]))
-    set_threads(study["threads"], in_sweep=False)
+    set_threads(study["threads"])
     jobs = measurements(study)
     records = [run() for run in track(jobs, "measuring", disable=not sys.stdout.isatty())]
     write_study(records, out)

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from binlit.config.callback_options import part_of, without_idle
 from binlit.config.catalogue import groups, options_of, targets_of
 from binlit.config.cost import too_large
+from binlit.config.device import on_this_machine
 from binlit.config.fit import NAMED_CLASSES, contradictions
 from binlit.config.option import OwnOption
 from binlit.config.read import Config, ConfigError, did_you_mean, nearest
@@ -33,7 +34,7 @@ def check(cfg: DictConfig | Config) -> Config:
         ConfigError: the first few things that are wrong, one line each.
     """
     if isinstance(cfg, DictConfig):
-        cfg = resolved(cfg)
+        cfg = on_this_machine(resolved(cfg))
     cfg = _count_classes(cfg)
     if isinstance(cfg.get("callbacks"), dict):
         cfg = cfg | {"callbacks": without_idle(cfg["callbacks"])}

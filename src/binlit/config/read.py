@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from binlit.errors import ConfigError as ConfigError
+from binlit.errors import did_you_mean as did_you_mean
+from binlit.errors import nearest as nearest
+
 Config = dict[str, Any]
-
-
-class ConfigError(ValueError):
-    """A setting is wrong; the message names it, what is allowed, and what was probably meant."""
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant, or None: the one that ends or starts with it, else the most alike."""
-    word, words = str(word), [str(k) for k in known]
-    whole = [k for k in words if word and (k.endswith(f".{word}") or k.startswith(f"{word}."))]
-    lower = [k for k in words if k.lower() == word.lower()]
-    found = lower or whole or difflib.get_close_matches(word, words, 1, cutoff=0.5)
-    return found[0] if found else None
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean x?)`, or nothing."""
-    near = nearest(word, known)
-    return f" (did you mean {near}?)" if near else ""
 
 
 def chosen_layers(cfg: Config) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from binlit.cli import complain
+from binlit.errors import complain
 from binlit.results.shape import UnfitError, fit
 
 Record = dict[str, Any]

@@ -29,8 +29,11 @@ FOUND = ("metrics", "counts")  # what a line of evaluations.jsonl holds beside w
 LIBRARIES = ("binlit", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy")
 
 
-def new_record(cfg: Config, status: str, **content: Any) -> Record:
-    """A record of the run of `cfg`: status "ok" or "failed", identity, and `content` (metrics, curve, error, ...)."""
+def new_record(cfg: Config, status: str, device: str | None = None, **content: Any) -> Record:
+    """A record of the run of `cfg`: status "ok" or "failed", identity, and `content` (metrics, curve, error, ...).
+
+    `device` is the one that was trained on, as torch names it; None where no training began.
+    """
     return {
         "status": status,
         "experiment": cfg["name"],
@@ -41,7 +44,7 @@ def new_record(cfg: Config, status: str, **content: Any) -> Record:
         "config": portable(cfg),
         "versions": versions(),
         "commit": commit(),
-        "hardware": hardware(),
+        "hardware": hardware(device),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -213,14 +216,16 @@ def commit() -> str | None:
     return said[0].strip() + ("+" if said[1].strip() else "")
 
 
-def hardware() -> dict[str, Any]:
+def hardware(device: str | None) -> dict[str, Any]:
+    """The machine, and what of it was used: the threads, the device, and the card where that is one."""
     import torch
 
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "device": device,
+        "gpu": torch.cuda.get_device_name(device) if device and device.startswith("cuda") else None,
     }
 
 
