@@ -36,8 +36,13 @@ _PAIRS = (nn.RNNBase, nn.LSTMCell, nn.MultiheadAttention, nn.AdaptiveLogSoftmaxW
 
 
 def refuse_unreachable(net: nn.Module, name: str) -> None:
-    """ValueError where no unit can act once for each call of the module `name`, with the module to name instead."""
+    """ValueError where no unit can act once for each call of the module `name`; the message has what to name instead.
+
+    Containers without a pass of their own, parts that are read and not called, outputs that are no tensor.
+    """
     every, parts = dict(net.named_modules(remove_duplicate=False)), name.split(".")
+    if name not in every:
+        raise ValueError(f"site {name!r} does not exist: the net has no such module; give sites=[...] that it has")
     modules = [every[".".join(parts[:depth])] for depth in range(len(parts) + 1)]
     *above, parent, module = modules
     kind = type(module).__name__
