@@ -14,10 +14,10 @@ from binlit.paths import config_dir
 @pytest.mark.parametrize(
     ("site", "message"),
     [
-        ("features.act9", "model=bireal_resnet: site 'features.act9' does not exist"),
+        ("features.act9", "model=resnet: site 'features.act9' does not exist"),
         (
             "features",
-            r"model=bireal_resnet: layer 'features' \(ModuleDict\) is never called, its parts are: name these",
+            r"model=resnet: layer 'features' \(ModuleDict\) is never called, its parts are: name these",
         ),
     ],
 )

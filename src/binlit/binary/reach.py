@@ -59,7 +59,7 @@ def refuse_unreachable(net: nn.Module, name: str) -> None:
     elif isinstance(_last(module), _PAIRS) or getattr(_last(module), "return_indices", False):
         reason = "sends out more than one tensor, and a unit takes one: name the layer that reads its output"
     elif type(module).forward is nn.Module.forward and "forward" not in vars(module):
-        children = ", ".join(f"{name}.{child}" for child, _ in module.named_children())
+        children = ", ".join([f"{name}.{child}" for child, _ in module.named_children()][:4])
         reason = f"is never called, its parts are: name these ({children})"
     elif isinstance(module, nn.ModuleList | nn.ModuleDict):
         reason = "goes through its parts, and would take the unit for one of them: name the layer that reads its output"
