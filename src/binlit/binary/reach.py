@@ -36,8 +36,13 @@ _PAIRS = (nn.RNNBase, nn.LSTMCell, nn.MultiheadAttention, nn.AdaptiveLogSoftmaxW
 
 
 def refuse_unreachable(net: nn.Module, name: str) -> None:
-    """ValueError where no unit can act once for each call of the module `name`, with the module to name instead."""
+    """ValueError where no unit can act once for each call of the module `name`; the message has what to name instead.
+
+    Containers without a pass of their own, parts that are read and not called, outputs that are no tensor.
+    """
     every, parts = dict(net.named_modules(remove_duplicate=False)), name.split(".")
+    if name not in every:
+        raise ValueError(f"site {name!r} does not exist: the net has no such module; give sites=[...] that it has")
     modules = [every[".".join(parts[:depth])] for depth in range(len(parts) + 1)]
     *above, parent, module = modules
     kind = type(module).__name__
@@ -54,7 +59,7 @@ def refuse_unreachable(net: nn.Module, name: str) -> None:
     elif isinstance(_last(module), _PAIRS) or getattr(_last(module), "return_indices", False):
         reason = "sends out more than one tensor, and a unit takes one: name the layer that reads its output"
     elif type(module).forward is nn.Module.forward and "forward" not in vars(module):
-        children = ", ".join(f"{name}.{child}" for child, _ in module.named_children())
+        children = ", ".join([f"{name}.{child}" for child, _ in module.named_children()][:4])
         reason = f"is never called, its parts are: name these ({children})"
     elif isinstance(module, nn.ModuleList | nn.ModuleDict):
         reason = "goes through its parts, and would take the unit for one of them: name the layer that reads its output"
