@@ -54,6 +54,8 @@ def _translated(error: Exception, config_name: str) -> str:
     inner = cause if isinstance(cause, OmegaConfBaseException) else error
     if isinstance(inner, OmegaConfBaseException) and inner.full_key:
         return unresolved(inner)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; give a folder that can be written into"
     if cause is not None and str(cause):
         return f"{first}\n{str(cause).splitlines()[0]}"
     return (

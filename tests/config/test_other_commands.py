@@ -18,7 +18,7 @@ def said_by(main, words, monkeypatch, capsys) -> tuple[int, str]:
     try:
         status = main()
     except SystemExit as ended:
-        status = ended.code
+        status = int(ended.code or 0)
     return status or 0, capsys.readouterr().err
 
 

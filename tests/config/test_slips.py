@@ -206,6 +206,13 @@ def test_150_slips_of_the_config_tree(monkeypatch, capsys, tmp_path):
         (["hydra/launcher=ray"], ["pip install 'binlit[ray]'"]),
         (["hydra/sweeper=optuna"], ["pip install 'binlit[optuna]'"]),
         (["--multi-run"], ["--multirun"]),
+        (["-m", "estimator=glob(zzz*)"], ["chooses no option"]),
+        (["-m", "seed=glob(*)"], ["glob is for options"]),
+        (["-m", "scheduler=none,cosin"], ["did you mean cosine?"]),
+        (["-m", "seed=0,x"], ["seed='x'", "nothing was started"]),
+        (["-m", "hydra.sweeper.params=1"], ["see --help"]),
+        (["output_dir=/dev/null"], ["/dev/null", "can be written into"]),
+        (["--info", "foo"], ["'foo'"]),
         (["-cd", "nowhere"], ["--config-dir nowhere is no folder"]),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import binlit.anneal
 from binlit.config.read import Config, channels, chosen_layers, image_size
 
 LARGEST = 1e10  # images through the net: at 5,000 a second, three weeks
@@ -93,6 +94,25 @@ def unfit_sizes(cfg: Config) -> Iterable[str]:
                 f"trainer.limit_{key}_batches={limit} is a share of {batches(part)} batches, and leaves none; give an "
                 f"integer, or a share of at least {1 / batches(part):.2g}"
             )
+
+
+def unfit_slope(cfg: Config) -> Iterable[str]:
+    """A slope that grows beyond any use before the last epoch."""
+    node, epochs = cfg["anneal"], cfg["trainer"].get("max_epochs") or 1
+    if not str(node["_target_"]).startswith("binlit.anneal.") or not chosen_layers(cfg):
+        return
+    schedule = getattr(binlit.anneal, node["_target_"].rpartition(".")[2])
+    keys = {key: value for key, value in node.items() if key not in ("name", "_target_")}
+    try:
+        slope = schedule(**keys).slope(epochs)
+    except OverflowError:
+        slope = math.inf
+    if not 1e-4 <= slope <= 1e4:
+        said = ", ".join(f"anneal.{key}={value}" for key, value in keys.items())
+        yield (
+            f"{said} come to a slope of {slope:.1e} in epoch {epochs}, with which nothing is learned; give smaller "
+            "steps, or fewer epochs"
+        )
 
 
 def copies(cfg: Config) -> int:

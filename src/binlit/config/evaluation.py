@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ConfigDict, Field
 
-from binlit.config.check import check_checkpoint, problems_of, resolved
+from binlit.config.check import check_checkpoint, resolved
 from binlit.config.dataset_options import Way
 from binlit.config.option import Count, Place, Seed
+from binlit.config.problems import problems_of
 from binlit.config.read import Config, ConfigError
 from binlit.config.schema import EvalDraws, Threads
 

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import binlit.anneal
 from binlit.config.callback_options import METRICS, unfit_checkpoints
-from binlit.config.cost import unfit_sizes
+from binlit.config.cost import unfit_sizes, unfit_slope
 from binlit.config.estimator_options import RELAXATIONS, SCORE_FUNCTIONS
 from binlit.config.read import (
     Config,
@@ -180,7 +179,7 @@ def _misfits(cfg: Config) -> Iterable[str]:
             "write last for a binary embedding"
         )
     yield from _never_validated(cfg)
-    yield from _steep(cfg)
+    yield from unfit_slope(cfg)
     yield from unfit_sizes(cfg)
     yield from unfit_checkpoints(cfg)
     for name, node in cfg["callbacks"].items():
@@ -188,25 +187,6 @@ def _misfits(cfg: Config) -> Iterable[str]:
         if monitor is not None and monitor not in METRICS:
             hint = did_you_mean(monitor, METRICS)
             yield f"callbacks.{name}.monitor={monitor} is not logged; choose {', '.join(METRICS)}{hint}"
-
-
-def _steep(cfg: Config) -> Iterable[str]:
-    """A slope that grows beyond any use before the last epoch."""
-    node, epochs = cfg["anneal"], cfg["trainer"].get("max_epochs") or 1
-    if node["name"] not in OPTIONS["anneal"] or not chosen_layers(cfg):
-        return
-    schedule = getattr(binlit.anneal, node["_target_"].rpartition(".")[2])
-    keys = {key: value for key, value in node.items() if key not in ("name", "_target_")}
-    try:
-        slope = schedule(**keys).slope(epochs)
-    except OverflowError:
-        slope = math.inf
-    if not 1e-4 <= slope <= 1e4:
-        said = ", ".join(f"anneal.{key}={value}" for key, value in keys.items())
-        yield (
-            f"{said} come to a slope of {slope:.1e} in epoch {epochs}, with which nothing is learned; give smaller "
-            "steps, or fewer epochs"
-        )
 
 
 def _never_validated(cfg: Config) -> Iterable[str]:

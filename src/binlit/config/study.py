@@ -8,8 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field
 
-from binlit.config.check import problems_of, resolved
+from binlit.config.check import resolved
 from binlit.config.option import Count, Place, Rate, Seed
+from binlit.config.problems import problems_of
 from binlit.config.read import Config, ConfigError, did_you_mean
 from binlit.config.schema import OPTIONS, Threads
 from binlit.paths import config_dir
@@ -87,6 +88,7 @@ def estimator_node(name: str, options: Config) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(f"options.{name}.{error.full_key} is missing; give it a value") from error
     assert isinstance(plain, dict)
+    plain = {str(key): value for key, value in plain.items()}
     if problems := problems_of(OPTIONS["estimator"][name], plain, f"options.{name}"):
         raise ConfigError(problems[0])
-    return {str(key): value for key, value in plain.items()}
+    return plain

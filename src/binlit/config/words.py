@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType, Sweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, OverrideType, Sweep
 from hydra.errors import HydraException
 
 from binlit.config.catalogue import groups, options_of
 from binlit.config.read import ConfigError, did_you_mean, nearest
 
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 TOGETHER = ("callbacks", "logger")  # groups of parts by name, of which several options may be chosen
 
 
@@ -46,7 +47,7 @@ def flags(words: Sequence[str]) -> argparse.Namespace:
     ):  # fmt: skip
         parser.add_argument(*names)
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
-    parser.add_argument("--info", "-i", nargs="?", const="all")
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=INFO)
     known = [name for action in parser._actions for name in action.option_strings]
     for word in words:
         name = word.partition("=")[0]
@@ -106,6 +107,8 @@ def check_words(words: Iterable[str], folders: Sequence[Path], has_groups: bool 
         group, _, field = override.key_or_group.partition(".")
         if group == "hydra" and field.endswith("dir") and override.value() == "":
             raise ConfigError(f"{word} is empty (an unset shell variable?); give a path")
+        if isinstance(override.value(), Glob) and (field or group not in groups()):
+            raise ConfigError(f"{word}: glob is for options of a group; write the values, with commas between")
         if has_groups and group in groups():
             if field == "name" and not any(other.lstrip("+").startswith(f"{group}._target_=") for other in words):
                 raise ConfigError(f"{word} renames the option and chooses none; write {group}=OPTION")
@@ -139,8 +142,10 @@ def _check_choice(override: Override, word: str, folders: Sequence[Path]) -> Non
             raise ConfigError(f"{word} adds a group that is there already; write {right}")
     if override.is_add() and override.package not in (None, group):
         raise ConfigError(f"{word} puts one option into another; write {group}={value}, or leave it out")
-    if isinstance(value, Sweep):
-        choices: list[Any] = list(value.list) if isinstance(value, ChoiceSweep) else []
+    if isinstance(value, Glob):
+        choices: list[Any] = value.filter(options_of(group, folders)) or [None]
+    elif isinstance(value, Sweep):
+        choices = list(value.list) if isinstance(value, ChoiceSweep) else []
         choices = [getattr(choice, "text", choice) for choice in choices]
     elif isinstance(value, list) and group in TOGETHER:
         choices = [getattr(choice, "text", choice) for choice in value]
