@@ -1,0 +1,5 @@
+TITLE = "batches"
+
+
+def tries(ground, chance):
+    return iter(())

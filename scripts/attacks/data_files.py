@@ -1,0 +1,5 @@
+TITLE = "data_files"
+
+
+def tries(ground, chance):
+    return iter(())

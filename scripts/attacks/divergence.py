@@ -1,0 +1,5 @@
+TITLE = "divergence"
+
+
+def tries(ground, chance):
+    return iter(())

@@ -1,0 +1,5 @@
+TITLE = "export_target"
+
+
+def tries(ground, chance):
+    return iter(())

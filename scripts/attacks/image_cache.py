@@ -1,0 +1,5 @@
+TITLE = "image_cache"
+
+
+def tries(ground, chance):
+    return iter(())

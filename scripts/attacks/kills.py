@@ -1,0 +1,5 @@
+TITLE = "kills"
+
+
+def tries(ground, chance):
+    return iter(())

@@ -1,0 +1,5 @@
+TITLE = "leftovers"
+
+
+def tries(ground, chance):
+    return iter(())

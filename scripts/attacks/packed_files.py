@@ -1,0 +1,5 @@
+TITLE = "packed_files"
+
+
+def tries(ground, chance):
+    return iter(())

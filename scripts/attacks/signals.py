@@ -1,0 +1,5 @@
+TITLE = "signals"
+
+
+def tries(ground, chance):
+    return iter(())

@@ -1,0 +1,5 @@
+TITLE = "slips"
+
+
+def tries(ground, chance):
+    return iter(())

@@ -1,0 +1,5 @@
+TITLE = "threads"
+
+
+def tries(ground, chance):
+    return iter(())
