@@ -82,7 +82,7 @@ def _resume(ground: Ground, folder: Path, run_folder: Path, path: Path) -> Itera
     ended = run(folder, "train", *LONGER, f"hydra.run.dir={run_folder.relative_to(folder)}")
     yield from unhurt(ended, ground.peak["train"])
     if ended.status != 0:
-        yield from refused(ended, path.name)
+        yield from refused(ended, run_folder.name)  # of which the checkpoint's whole path is a part
     else:
         yield from same_run(record_of(run_folder), ground.longer)
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from attacks.packed_use import loaded
 from attacks.running import Ended, run
 from attacks.verdict import answer_of, answers, record_of
 
@@ -111,6 +112,8 @@ def make(folder: Path) -> None:
         need("export", f"checkpoint={of}/checkpoints/best.ckpt", f"out={folder / name}.binlit")
     again = need("evaluate", f"checkpoint={ground.sweep}", "binary.eval=threshold", "threads=1")
     need("report", str(ground.sweep))
+    if loaded(folder, folder / "conv.binlit", folder / "kernels").status != 0:  # and the kernel is compiled
+        raise RuntimeError("a packed net cannot be read before anything was attacked")
     need("summary", *SMALL)
     facts = {"peak": peak, "answer": answer_of(tested.out), "threshold": answers(again.out)}
     (folder / "facts.json").write_text(json.dumps(facts))

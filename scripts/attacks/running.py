@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOM = 4 << 30  # bytes of address space that a try may take beyond what its parent has
+ROOM = 2 << 30  # bytes of address space that a try may take beyond what its parent has
 LIMIT = 60.0  # s
 PR_SET_PDEATHSIG = 1
 
