@@ -28,9 +28,9 @@ def tries(ground: Ground, chance: random.Random) -> Iterator[Try]:
 
 
 def _train(folder: Path, where: str, threads: Any, *more: str, omp: str | None = None, epochs: int = 2):
-    words = (*TRAIN, f"threads={threads}", f"trainer.max_epochs={epochs}", *more)
+    words = (*TRAIN, f"threads={threads}", f"trainer.max_epochs={epochs}")
     place = f"hydra.sweep.dir={where}" if "-m" in more else f"hydra.run.dir={where}"
-    return run(folder, "train", *words, place, OMP_NUM_THREADS=omp)
+    return run(folder, "train", *words, place, *more, OMP_NUM_THREADS=omp)
 
 
 def _auto(folder: Path) -> Iterator[str]:

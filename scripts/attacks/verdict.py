@@ -101,6 +101,9 @@ def same_run(record: dict[str, Any], reference: dict[str, Any]) -> Iterator[str]
     if record.get("status") != "ok":
         yield f"the record's status is {record.get('status')}"
         return
+    if reference.get("status") != "ok":
+        yield "the run that it is compared with has no record"
+        return
     if record["metrics"] != reference["metrics"]:
         yield f"other metrics: {record['metrics']}, unbroken {reference['metrics']}"
     elif _figures(record) != _figures(reference):
