@@ -12,7 +12,14 @@ from attacks.verdict import record_of, refused, unhurt
 
 TITLE = "batches of one before BatchNorm; 16-mixed on a CPU"
 TRAINED = 1297  # of the digits
-NET = (*BNN, "logger=none", "trainer.enable_progress_bar=false", "threads=1", "trainer.max_epochs=1", "hydra.run.dir=run")
+NET = (
+    *BNN,
+    "logger=none",
+    "trainer.enable_progress_bar=false",
+    "threads=1",
+    "trainer.max_epochs=1",
+    "hydra.run.dir=run",
+)
 MLP = ("model=mlp", "model.hidden=[8]", "model.norm=all")
 CONV = ("model=bnn_convnet", "model.width=2", "model.hidden=8")
 
@@ -22,7 +29,9 @@ def tries(ground: Ground, chance: random.Random) -> Iterator[Try]:
         assert size == 1 or TRAINED % size == 1
         yield Try(f"mlp, {size}", lambda folder, size=size: _ends(ground, folder, *MLP, f"dataset.batch_size={size}"))
     for size in (432, 1296):
-        yield Try(f"convnet, {size}", lambda folder, size=size: _ends(ground, folder, *CONV, f"dataset.batch_size={size}"))
+        yield Try(
+            f"convnet, {size}", lambda folder, size=size: _ends(ground, folder, *CONV, f"dataset.batch_size={size}")
+        )
     for validation in (1, 2):
         words = (*MLP, "dataset.batch_size=432", f"dataset.validation={validation}")
         yield Try(f"validation of {validation}", lambda folder, words=words: _ends(ground, folder, *words))

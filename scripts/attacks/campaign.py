@@ -7,10 +7,12 @@ import ctypes
 import importlib
 import os
 import random
+import re
 import shutil
 import subprocess
 import time
 import traceback
+import zlib
 from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing import get_context
@@ -93,7 +95,7 @@ def tries_of(kind: int, seed: int, folder: Path) -> dict[str, Try]:
 def _attempt(job: tuple[int, int, Path, str, bool]) -> tuple[str, list[str], str]:
     """A try's name, what went wrong in it, and what it would have needed."""
     kind, seed, folder, name, keep = job
-    place = folder / f"{kind}" / name.replace("/", "-").replace(" ", "_")[:80]
+    place = folder / f"{kind}" / re.sub(r"[^A-Za-z0-9.-]+", "_", f"{name[:60]}-{zlib.crc32(name.encode()):08x}")
     place.mkdir(parents=True)
     lacking = ""
     try:

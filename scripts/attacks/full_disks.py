@@ -136,7 +136,7 @@ def _filled(ground: Ground, folder: Path, state: str) -> Iterator[Path]:
     before = {path: path.read_bytes() for path in (folder / "disk").rglob("*") if path.is_file()}
     yield folder / "disk"
     after = {path for path in (folder / "disk").rglob("*") if path.is_file()}
-    changed = [path for path in before if path not in after or path.read_bytes() != before[path]]
+    changed = [path for path in before if path not in after or not path.read_bytes().startswith(before[path])]
     (folder / "changed").write_text("".join(f"{path.name}\n" for path in changed if path.name != ".lock"))
     (folder / "more").write_text("".join(f"{path.name}\n" for path in after - set(before)))
 
@@ -160,7 +160,9 @@ def _used(ground: Ground, folder: Path, use: tuple[Use, str], state: str) -> Ite
         yield "status 0, and nothing was kept"
     if changed := (folder / "changed").read_text().split():
         yield f"no longer as it was: {', '.join(changed)}"
-    if more := [name for name in (folder / "more").read_text().split() if name.startswith(".") or name.endswith("part")]:
+    if more := [
+        name for name in (folder / "more").read_text().split() if name.startswith(".") or name.endswith("part")
+    ]:
         yield f"left behind: {', '.join(more)}"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from attacks.checkpoint_use import WAYS, attacked
 from attacks.ground import LONGER, Ground
 from attacks.running import Try, run
-from attacks.verdict import MARK, untouched, unhurt
+from attacks.verdict import MARK, unhurt, untouched
 
 TITLE = "a checkpoint runs code"
 TOUCH = f"touch {MARK}"

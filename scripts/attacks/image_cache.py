@@ -38,7 +38,7 @@ def _trained(folder: Path) -> Ended:
 @cache
 def _whole(folder: Path) -> tuple[dict, float]:
     """Record and memory of a run that decodes, with its cache in folder/cache."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     whole_data.linked(whole_data.omniglot(folder.parent / "data"), folder / "data")
     ended = _trained(folder)
     assert ended.status == 0, ended.err

@@ -24,10 +24,14 @@ FOREIGN = 12345  # a user id that is not ours
 
 def tries(ground: Ground, chance: random.Random) -> Iterator[Try]:
     for share in (0.0, 0.1, 0.5, 0.9, 0.999):
-        yield _try(ground, f"library cut to {share:.3f}", lambda cache, share=share: _each(cache, lambda p: _cut(p, share)))
+        yield _try(
+            ground, f"library cut to {share:.3f}", lambda cache, share=share: _each(cache, lambda p: _cut(p, share))
+        )
     for number in range(8):
         at, bit = chance.random(), chance.randrange(8)
-        yield _try(ground, f"library flip-{number}", lambda cache, at=at, bit=bit: _each(cache, lambda p: _flip(p, at, bit)))
+        yield _try(
+            ground, f"library flip-{number}", lambda cache, at=at, bit=bit: _each(cache, lambda p: _flip(p, at, bit))
+        )
     for name, change in CHANGES.items():
         yield _try(ground, name, change)
     for name, script in COMPILERS.items():
@@ -149,13 +153,15 @@ def mounted(folder: Path, options: str) -> None:
     Raises:
         SkippedTry: the user may not.
     """
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
+    )
     if done.returncode:
         raise SkippedTry("a tmpfs cannot be mounted here")
 
 
 def _unmount(folder: Path) -> None:
-    if os.path.ismount(folder):  # noqa: PTH114  (Path's own asks the same)
+    if os.path.ismount(folder):
         subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
 
 

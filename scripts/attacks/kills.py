@@ -23,7 +23,14 @@ from attacks.verdict import record_of, same_run, strays, unhurt, untouched
 TITLE = "kills, with run folder and /tmp on different file systems"
 KILLS, EPOCHS = 50, 4
 # Wide enough for the writing of a checkpoint (10 MB) to take a while.
-WIDE = ("model=mlp", "model.hidden=[1024]", "binary.layer=1", f"trainer.max_epochs={EPOCHS}", *QUICK, "hydra.run.dir=run")
+WIDE = (
+    "model=mlp",
+    "model.hidden=[1024]",
+    "binary.layer=1",
+    f"trainer.max_epochs={EPOCHS}",
+    *QUICK,
+    "hydra.run.dir=run",
+)
 MEMORY = Path("/dev/shm")
 
 

@@ -49,7 +49,9 @@ def images_of(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
 
 
-def loaded(folder: Path, path: Path, cache_dir: Path, kernel: str = "auto", limit: float = 30, **environment: str) -> Ended:
+def loaded(
+    folder: Path, path: Path, cache_dir: Path, kernel: str = "auto", limit: float = 30, **environment: str
+) -> Ended:
     """Scores of three images, kept in folder/scores.npy; a refusal ends with status 2 and its text."""
 
     def act() -> int:
@@ -123,12 +125,18 @@ def _layer(x: NDArray, layer: dict[str, Any], own: Tensors) -> Any:
     else:
         channels = x.shape[1]
         size = tuple((s + 2 * p - k) // t + 1 for s, k, t, p in zip(x.shape[2:], kernel, stride, padding, strict=True))
-        if min(size) < 1 or max(padding) > 100 or np.prod(size) * kernel[0] * kernel[1] * max(channels, outputs) > LARGEST:
+        if (
+            min(size) < 1
+            or max(padding) > 100
+            or np.prod(size) * kernel[0] * kernel[1] * max(channels, outputs) > LARGEST
+        ):
             return None
         signs = _signs(own["weight"], channels * kernel[0] * kernel[1], outputs)
         border = ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2)
         padded, seen = np.pad(values, border), np.pad(np.ones_like(values[:1, :1]), border)
-        taps = [(_window(padded, a, b, size, stride), _window(seen, a, b, size, stride)) for a, b in np.ndindex(*kernel)]
+        taps = [
+            (_window(padded, a, b, size, stride), _window(seen, a, b, size, stride)) for a, b in np.ndindex(*kernel)
+        ]
         columns = np.stack([tap.transpose(0, 2, 3, 1) for tap, _ in taps], -2).reshape(len(x), *size, -1)
         sums = columns @ signs.T  # (N, H, W, O)
         rows = _patterns(np.stack([tap[0, 0] for _, tap in taps], -1), kernel)

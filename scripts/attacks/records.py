@@ -27,10 +27,12 @@ def tries(ground: Ground, chance: random.Random) -> Iterator[Try]:
     for file, uses in ways.items():
         changes = {**BYTES, **OBJECTS} if file in ("result.json", "records.jsonl") else BYTES
         for number, (name, change) in enumerate(changes.items()):
-            rotated = [uses[(number + k) % len(uses)] for k in range(2 if len(uses) > 1 else 1)]
+            rotated = [uses[(number + k) % len(uses)] for k in range(2 if file == "result.json" else 1)]
             for use in rotated:
                 seed = chance.random()
-                yield Try(f"{file} {name}, {use}", lambda folder, a=(file, use, change, seed): _attacked(ground, folder, *a))
+                yield Try(
+                    f"{file} {name}, {use}", lambda folder, a=(file, use, change, seed): _attacked(ground, folder, *a)
+                )
 
 
 def _attacked(ground: Ground, folder: Path, file: str, use: str, change: Change, seed: float) -> Iterator[str]:
@@ -220,10 +222,14 @@ BYTES: dict[str, Change] = {
 } | {f"cut-{k}": _content(_cut) for k in range(5)} | {f"bit-{k}": _content(_high) for k in range(5)}  # fmt: skip
 OBJECTS: dict[str, Change] = {
     **{
-        f"without {key}": _object(lambda record, key=key: {k: v for k, v in record.items() if k != key}) for key in REQUIRED
+        f"without {key}": _object(lambda record, key=key: {k: v for k, v in record.items() if k != key})
+        for key in REQUIRED
     },
     **{f"{key} null": _put(key, None) for key in REQUIRED},
-    **{f"{key} a list": _put(key, [1]) for key in ("status", "row", "seed", "fingerprint", "metrics", "config", "finished")},
+    **{
+        f"{key} a list": _put(key, [1])
+        for key in ("status", "row", "seed", "fingerprint", "metrics", "config", "finished")
+    },
     "of the future": _object(lambda record: record | {"version": 99, "more": {"a": [1]}}),
     "status of the future": _put("status", "paused"),
     "accuracy a text": _metric("0.5"),

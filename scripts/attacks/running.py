@@ -135,7 +135,9 @@ def fork(
     return Running(what, pid, logs, limit)
 
 
-def _become(act: Act, folder: Path, logs: tuple[Path, Path], parent: int, environment: Mapping[str, str | None]) -> None:
+def _become(
+    act: Act, folder: Path, logs: tuple[Path, Path], parent: int, environment: Mapping[str, str | None]
+) -> None:
     status = 1
     try:
         _apart(folder, logs, parent, environment)
@@ -170,9 +172,9 @@ def _apart(folder: Path, logs: tuple[Path, Path], parent: int, environment: Mapp
         opened = os.open(path, mode)
         os.dup2(opened, target)
         os.close(opened)
-    sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115, PTH123  (for as long as the process lives)
-    sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115, PTH123
-    sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115, PTH123
+    sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115  (for as long as the process lives)
+    sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_AS, (_address_space() + ROOM,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     own = {

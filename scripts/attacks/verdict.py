@@ -104,15 +104,16 @@ def same_run(record: dict[str, Any], reference: dict[str, Any]) -> Iterator[str]
     if reference.get("status") != "ok":
         yield "the run that it is compared with has no record"
         return
-    if record["metrics"] != reference["metrics"]:
-        yield f"other metrics: {record['metrics']}, unbroken {reference['metrics']}"
+    if record.get("metrics") != reference["metrics"]:
+        yield f"other metrics: {record.get('metrics')}, unbroken {reference['metrics']}"
     elif _figures(record) != _figures(reference):
-        yield f"another curve: {len(record['curve'])} epochs, unbroken {len(reference['curve'])}"
+        yield f"another curve: {len(_figures(record))} epochs, unbroken {len(reference['curve'])}"
 
 
 def _figures(record: dict[str, Any]) -> list[dict[str, float]]:
     timed = ("seconds", "train_seconds", "examples_per_s", "samples_per_s")
-    return [{key: value for key, value in entry.items() if key not in timed} for entry in record["curve"]]
+    curve = [entry for entry in record.get("curve", ()) if isinstance(entry, dict)]
+    return [{key: value for key, value in entry.items() if key not in timed} for entry in curve]
 
 
 def _tail(ended: Ended) -> str:

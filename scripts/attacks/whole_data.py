@@ -1,4 +1,4 @@
-"""Data sets of the true size and format, made by a program: noise in MNIST's files, zeros in CIFAR-10's, lines as Omniglot."""
+"""Data sets of the true size and format, made by a program: the files of MNIST, CIFAR-10 and Omniglot."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _make_cifar(root: Path) -> None:
     for folder in (binary, python):
         folder.mkdir(parents=True)
     (binary / f"{names[0]}.bin").write_bytes(np.hstack([labels[:, None], pixels]).tobytes())
-    content = {b"data": pixels, b"labels": labels.tolist(), b"batch_label": b"", b"filenames": [b""] * 10_000}
+    content = {b"data": pixels, b"labels": labels.tolist(), b"batch_label": b"x", b"filenames": [b"x"] * 10_000}
     (python / names[0]).write_bytes(pickle.dumps(content, protocol=2))
     for name in names[1:]:
         (binary / f"{name}.bin").hardlink_to(binary / f"{names[0]}.bin")
