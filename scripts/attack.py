@@ -7,8 +7,8 @@ python scripts/attack.py --kind 6 --only flip-17  one try, by its name; what it 
 
 Every try runs a command of binlit's on hostile input or in a hostile place. It fails where code of the input is run, a
 figure differs from the unattacked one without a word, a traceback or more than three lines are shown, memory is more
-than twice a normal run's, or something is left behind. Exit status 1 where a try failed. Linux only; some tries need the
-right to mount, and are left out, saying so, without it.
+than twice a normal run's, or something is left behind. Exit status 1 where a try failed. Linux only; some tries need
+the right to mount or to make devices, and are left out, saying so, without it.
 """
 
 from __future__ import annotations

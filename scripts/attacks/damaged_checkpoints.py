@@ -18,11 +18,11 @@ FLIPS, CUTS, HOLES = 70, 20, 10
 def tries(ground: Ground, chance: random.Random) -> Iterator[Try]:
     changes: list[tuple[str, Callable[[Path], None]]] = []
     for number in range(FLIPS):
-        changes.append((f"flip-{number}", lambda path, n=number, at=chance.random(): _flip(path, at, n % 8)))
+        changes.append((f"flip-{number}", _at(chance, lambda path, at, bit=number % 8: _flip(path, at, bit))))
     for number in range(CUTS):
-        changes.append((f"cut-{number}", lambda path, at=chance.random(): _cut(path, at)))
+        changes.append((f"cut-{number}", _at(chance, _cut)))
     for number in range(HOLES):
-        changes.append((f"hole-{number}", lambda path, at=chance.random(): _hole(path, at)))
+        changes.append((f"hole-{number}", _at(chance, _hole)))
     changes += [("empty", lambda path: path.write_bytes(b"")), ("text", lambda path: path.write_text("weights"))]
     changes += [("tail", lambda path: path.write_bytes(path.read_bytes() + b"\0" * 1000))]
     changes += [("fifo", _fifo), ("folder", _folder)]
@@ -38,6 +38,12 @@ def tries(ground: Ground, chance: random.Random) -> Iterator[Try]:
 
 def _try(ground: Ground, name: str, way: str, change: Callable[[Path], None]) -> Try:
     return Try(f"{name}, {way}", lambda folder: attacked(way, ground, folder, change))
+
+
+def _at(chance: random.Random, change: Callable[[Path, float], None]) -> Callable[[Path], None]:
+    """The change at a place that is drawn now, so that one try can be made again alone."""
+    at = chance.random()
+    return lambda path: change(path, at)
 
 
 def _flip(path: Path, at: float, bit: int) -> None:

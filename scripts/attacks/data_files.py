@@ -27,7 +27,8 @@ TITLE = "data files"
 GIGABYTE = 1 << 30
 TRAIN = (
     "model.hidden=[8]", "binary.layer=1", "logger=none", "trainer.enable_progress_bar=false", "threads=1",
-    "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
+    "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1",
     "dataset.download=false", "data_dir=data", "hydra.run.dir=run",
 )  # fmt: skip
 SETS = {

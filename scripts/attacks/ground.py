@@ -1,4 +1,4 @@
-"""What is attacked: a few small nets, trained on the embedded digits, and how each command ends when nothing is wrong."""
+"""What is attacked: a few small nets trained on the embedded digits, and what each command does when all is well."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ Change = Callable[[Path], object]  # attacks one file of the cache
 def tries(ground: Ground, chance: random.Random) -> Iterator[Try]:
     changes = {**CHANGES}
     for number in range(4):
-        changes[f"flip-{number}"] = lambda path, at=chance.uniform(0.01, 1): _flip(path, at)
+        at = chance.uniform(0.01, 1)  # behind the header
+        changes[f"flip-{number}"] = lambda path, at=at: _flip(path, at)
     for name, change in changes.items():
         yield Try(name, lambda folder, change=change: _attacked(ground, folder, change))
 

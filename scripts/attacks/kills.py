@@ -1,7 +1,7 @@
 """Kind 5: SIGKILL at random moments, run folder and temporary folder on different file systems.
 
-Half of the kills fall into the writing of a checkpoint, half anywhere. No epoch that was saved is lost, the same command
-goes on to the bits of an unbroken run, and neither folder holds anything that the unbroken run's does not.
+Half of the kills fall into the writing of a checkpoint, half anywhere. No epoch that was saved is lost, the same
+command goes on to the bits of an unbroken run, and neither folder holds anything that the unbroken run's does not.
 """
 
 from __future__ import annotations

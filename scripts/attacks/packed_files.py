@@ -20,9 +20,11 @@ TITLE, LEAN = "crafted packed files with a valid checksum", True
 FIELDS, PAYLOADS, SHAPES = 170, 60, 70
 INT_MAX = 2**31 - 1
 VALUES: list[Any] = [
-    0, -1, 1, 2, 3, 7, 64, 255, 1000, 20000, 10**6, INT_MAX, 2**31, 2**32, 2**63, 2**64, 10**30, -(2**31), 1.5, 4.0, -0.0,
+    0, -1, 1, 2, 3, 7, 64, 255, 1000, 20000, 10**6, INT_MAX, 2**31, 2**32, 2**63, 2**64, 10**30, -(2**31), 1.5, 4.0,
+    -0.0,
     1e-320, 1e308, float("inf"), float("-inf"), float("nan"), "4", "", "pixels", "01", "pm1", "linear", "conv2d", None,
-    True, False, [], {}, [1], [1, 1], [0, 0], [3, 20000], [20000, 20000], [1, 2, 3], [[1]], "x" * 100_000, [1] * 100_000,
+    True, False, [], {}, [1], [1, 1], [0, 0], [3, 20000], [20000, 20000],
+    [1, 2, 3], [[1]], "x" * 100_000, [1] * 100_000,
 ]  # fmt: skip
 Change = Callable[[dict[str, Any], Tensors, random.Random], Any]
 
@@ -109,7 +111,8 @@ def _payload(description: dict[str, Any], tensors: Tensors, chance: random.Rando
 
 
 def _consistent(description: dict[str, Any], tensors: Tensors, chance: random.Random) -> None:
-    """A first convolution at the edge of what is possible, and all behind it made to fit: shapes alone betray nothing."""
+    """A first convolution at the edge of what is possible,
+    and all behind it made to fit: shapes alone betray nothing."""
     tensors.clear()
     draw = np.random.default_rng(chance.randrange(1 << 32))
     side, kernel = chance.choice([1, 8, 28, 20000]), chance.choice([1, 3, 5, 28])

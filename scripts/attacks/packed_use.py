@@ -97,7 +97,7 @@ def by_the_page(path: Path) -> NDArray[np.float64] | None:
         shape = tuple(map(_whole, description["input"]["shape"]))
         if np.prod(np.array(shape, float)) > LARGEST / 10:
             return np.zeros(0)
-        x: NDArray[np.int64] = images_of(shape).astype(np.int64)
+        x: Any = images_of(shape).astype(np.int64)
         for number, layer in enumerate(description["layers"]):
             own = {name.partition(".")[2]: array for name, array in tensors.items() if name.startswith(f"{number}.")}
             if (x := _layer(x, layer, own)) is None:
@@ -173,7 +173,7 @@ def _patterns(seen: NDArray, kernel: tuple[int, ...]) -> NDArray[np.int64]:
     return along[0][:, None] * (along[1].max() + 1) + along[1]
 
 
-def _first_seen(rows: NDArray) -> NDArray[np.int64]:
+def _first_seen(rows: Any) -> NDArray[np.int64]:
     known: dict[bytes, int] = {}
     return np.array([known.setdefault(row.tobytes(), len(known)) for row in rows])
 

@@ -1,4 +1,4 @@
-"""Kind 8: torn, empty, foreign and future records. The bad file is named and passed over, the others are as they were."""
+"""Kind 8: torn, empty, foreign and future records. The bad file is named and passed over; the others count."""
 
 from __future__ import annotations
 
@@ -149,7 +149,10 @@ USES: dict[str, Callable[[Ground, Path, Path, Path], Iterator[str]]] = {
 
 
 def _content(change: Callable[[bytes, random.Random], bytes]) -> Change:
-    return lambda path, chance: path.write_bytes(change(path.read_bytes(), chance)) and None
+    def changed(path: Path, chance: random.Random) -> None:
+        path.write_bytes(change(path.read_bytes(), chance))
+
+    return changed
 
 
 def _high(content: bytes, chance: random.Random) -> bytes:

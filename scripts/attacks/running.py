@@ -175,7 +175,8 @@ def _apart(folder: Path, logs: tuple[Path, Path], parent: int, environment: Mapp
     sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115  (for as long as the process lives)
     sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
-    resource.setrlimit(resource.RLIMIT_AS, (_address_space() + ROOM,) * 2)
+    room = _address_space() + ROOM
+    resource.setrlimit(resource.RLIMIT_AS, (room, room))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     own = {
         "TMPDIR": folder / "tmp",

@@ -23,10 +23,12 @@ BASE = ("model=mlp", "model.hidden=[8]", "trainer.max_epochs=1", "binary.layer=1
 TRAINED, TESTED, PACKED, REPORTED, SHOWN = 170, 30, 20, 15, 15  # random command lines
 FIXED = [
     "model=null", "dataset=null", "estimator=null", "optimizer=null", "task=null", "binary=null", "weight=null",
-    "trainer=null", "anneal=null", "scheduler=1", "scheduler=null", "callbacks=null", "logger=null", "~callbacks", "~logger",
+    "trainer=null", "anneal=null", "scheduler=1", "scheduler=null", "callbacks=null", "logger=null", "~callbacks",
+    "~logger",
     "~model", "~binary.threshold", "~trainer.max_epochs", "model=", "binary.layer=", "binary.layer=1,2", "seed=1,2",
     "ckpt_path=nowhere", "ckpt_path=.", "hydra/launcher=ray", "hydra/sweeper=optuna", "hydra/launcher=nothing",
-    "--config-name=nothing", "--config-dir=nowhere", "--nothing", "-x", "model", "=", "==", "+", "~", "a=b=c", "a.b.c=1",
+    "--config-name=nothing", "--config-dir=nowhere", "--nothing", "-x", "model", "=", "==", "+", "~", "a=b=c",
+    "a.b.c=1",
     "'", '"', "[", "{", "}", "$", "${", "${seed}", "seed=${nothing}", "seed=${oc.env:NOTHING_OF_THIS_NAME}", "seed=[",
     "seed={", "seed='", "seed=$(x)", "model.hidden=[8", "model.hidden=8]", "binary.layr=1", "experiment=mnist",
     "+experimnt=mnist", "+experiment=mnst", "optimizer.lr=fast", "trainer.max_epochs=1.5", "trainer.max_epochs=-1",
@@ -47,10 +49,14 @@ SLOW = {  # of commands that must not import torch for an answer
     "report nothing there": ["report", "nowhere"],
 }
 VALUES = [
-    "0", "-1", "1", "2", "3", "1.5", "-0.5", "1e-9", "1000000000", "1e300", "-1e300", "nan", "inf", "null", "true", "false",
-    "", "''", "text", "[]", "[1]", "[1,2]", "[text]", "{}", "{a:1}", "${seed}", "${nothing}", "ü", "a b", "a=b", "[", "}",
-    "'", '"', "\\", ",", "1,2", "@", "*", "..", "/", "0x10", "1_000", "01", "٣", "x" * 5000, "all", "auto", "none", "None",
-    "1e400", "9" * 400, "1-2", "+1", " 1", "1 ", "~", "-", "--", "true false", "%", "!", "#", "a,b", "range(3)", "glob(*)",
+    "0", "-1", "1", "2", "3", "1.5", "-0.5", "1e-9", "1000000000", "1e300", "-1e300", "nan", "inf", "null", "true",
+    "false",
+    "", "''", "text", "[]", "[1]", "[1,2]", "[text]", "{}", "{a:1}", "${seed}", "${nothing}", "ü", "a b", "a=b", "[",
+    "}",
+    "'", '"', "\\", ",", "1,2", "@", "*", "..", "/", "0x10", "1_000", "01", "٣", "x" * 5000, "all", "auto", "none",
+    "None",
+    "1e400", "9" * 400, "1-2", "+1", " 1", "1 ", "~", "-", "--", "true false", "%", "!", "#", "a,b", "range(3)",
+    "glob(*)",
 ]  # fmt: skip
 HARMLESS = [value for value in VALUES if value not in ("/", "..", "~")]  # where something is written
 
@@ -151,9 +157,9 @@ def _as_asked(folder: Path, words: list[str]) -> Iterator[str]:
         yield "status 0, and a record that is not ok"
     for word in words:
         key, _, value = word.lstrip("+").partition("=")
-        if re.fullmatch(r"-?\d{1,9}(\.\d+)?", value) and len(records) == 1:
-            found = dict(_leaves(records[0].get("config", {}))).get(key, None)
-            if found is not None and float(value) != found:
+        if re.fullmatch(r"-?(0|[1-9]\d{0,8})(\.\d+)?", value) and len(records) == 1:
+            found = dict(_leaves(records[0].get("config", {}))).get(key)
+            if isinstance(found, int | float) and float(value) != found:
                 yield f"{key}={value} was asked for, and {found} was run"
 
 
@@ -166,7 +172,7 @@ def _quick(ground: Ground, folder: Path, words: list[str]) -> Iterator[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     after = os.times()
@@ -225,10 +231,7 @@ def _report(ground: Ground, folder: Path, more: list[str]) -> Iterator[str]:
     (folder / "bytes.md").write_bytes(b"\xff\xfe\0")
     ended = run(folder, "report", "outputs/s", *more)
     yield from unhurt(ended, ground.peak["report"])
-    if "usage:" not in ended.err:
-        yield from refused(ended)
-    elif ended.status != 2:
-        yield f"status {ended.status}"
+    yield from refused(ended)
     if (folder / "page.md").read_text() != "text\n":
         yield "a page was written over"
 
@@ -240,7 +243,7 @@ def _other(ground: Ground, folder: Path, name: str, words: list[str]) -> Iterato
     ended = run(folder, name, *words, limit=45)
     yield from unhurt(ended, ground.peak.get(name, ground.peak["train"]))
     yield from untouched(folder)
-    if ended.status == 2 and "usage:" not in ended.err:
+    if ended.status == 2:
         yield from refused(ended)
     elif ended.status not in (0, 2):
         yield f"status {ended.status}: {ended.err.strip()[-120:]}"

@@ -1,4 +1,4 @@
-"""What is wrong with how a command ended. Each function yields complaints, a line each, and nothing where all is well."""
+"""What is wrong with how a command ended. Each function yields complaints, and nothing where all is well."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ def refused(ended: Ended, names: str | None = None, lines: int = 3, whole: bool 
     if ended.status != 2:
         yield f"status {ended.status} where a refusal ends with 2 ({_tail(ended)})"
         return
-    said = [line for line in (ended.text if whole else ended.err).splitlines() if line.strip()]
+    text = ended.text if whole else ended.err
+    text = (
+        text[text.rfind(": error:") :] if text.startswith("usage:") else text
+    )  # argparse's lines on usage are its own
+    said = [line for line in text.splitlines() if line.strip()]
     if not 1 <= len(said) <= lines:
         yield f"{len(said)} lines where a refusal takes 1 to {lines} ({said[0][:100] if said else ''})"
     if names is not None and names not in ended.err:
