@@ -143,7 +143,8 @@ def _layer(x: NDArray, layer: dict[str, Any], own: Tensors) -> Any:
         if len(own.get("threshold", ())) == 1:
             rows = np.zeros_like(rows)
     if "threshold" not in own:
-        return sums * own["scale"] + own["shift"]
+        with np.errstate(all="ignore"):
+            return sums * own["scale"] + own["shift"]
     threshold = own["threshold"].astype(np.int64)[rows]  # (H, W, O), or (1, O)
     bits = np.where(own["flip"].astype(bool), sums <= threshold, sums >= threshold)
     if layer["kind"] == "linear":
