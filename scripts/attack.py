@@ -1,6 +1,6 @@
 """Attacks binlit: files that lie, full disks, kills and slips, seeded. Prints tries and failures of each kind.
 
-python scripts/attack.py                          all kinds: 15 minutes on two cores
+python scripts/attack.py                          all kinds: 10 to 20 minutes on two cores
 python scripts/attack.py --kind 3,8               two of them
 python scripts/attack.py --quick                  a few tries of each kind
 python scripts/attack.py --kind 6 --only flip-17  one try, by its name; what it made is kept and named with --keep
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,7 @@ def main() -> int:
     kinds = [int(kind) for kind in asked.kind.split(",")]
     if unknown := set(kinds) - set(KINDS):
         parser.error(f"--kind {asked.kind}: there is no kind {min(unknown)}; choose of {min(KINDS)} to {max(KINDS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and the folder goes, as after Ctrl-C
     begun, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="binlit-attack-"))
     lines, failed = [], 0
     try:
@@ -45,8 +47,10 @@ def main() -> int:
                 figures = f"{found.tries:6} {len(found.failures):9} {len(found.skipped):9} {found.seconds:6.0f}"
                 lines.append(f"{kind:4}  {KINDS[kind].TITLE:62} {figures}")
     finally:
-        if not asked.keep:
-            shutil.rmtree(folder, ignore_errors=True)
+        for place in [*Path("/dev/shm").glob(f"{folder.name}-*"), *([] if asked.keep else [folder])]:
+            shutil.rmtree(place, ignore_errors=True)
+        if asked.keep:
+            print(f"kept: {folder}")
     print(f"\n{'kind':68} {'tries':>6} {'failures':>9} {'left out':>9} {'s':>6}", *lines, sep="\n")
     print(f"seed {asked.seed}, {time.monotonic() - begun:.0f} s, {failed} failures", flush=True)
     return 1 if failed else 0

@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import time
 import traceback
@@ -48,9 +49,9 @@ class Campaign:
         os.environ["OMP_NUM_THREADS"] = "1"
         self.folder, self.seed, self.quick, self.only, self.keep = folder, seed, quick, only, keep
         forking = get_context("fork")
-        self._lean = forking.Pool(jobs, _own_mounts)
+        self._lean = forking.Pool(jobs, _begin)
         _import_everything()
-        self._warm = forking.Pool(jobs, _own_mounts)
+        self._warm = forking.Pool(jobs, _begin)
         self._warm.apply(make, (folder / "ground",))
 
     def __enter__(self) -> Campaign:
@@ -109,8 +110,10 @@ def _attempt(job: tuple[int, int, Path, str, bool]) -> tuple[str, list[str], str
     return name, faults, lacking
 
 
-def _own_mounts() -> None:
-    """What tries mount is seen by them alone, and goes with them, where the user may have that."""
+def _begin() -> None:
+    """Of a process of a pool. What tries mount is seen by it alone, and goes with it, where the user may have that."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if ctypes.CDLL(None).unshare(CLONE_NEWNS) == 0:
         with contextlib.suppress(OSError):
             subprocess.run(["mount", "--make-rprivate", "/"], capture_output=True, check=False)

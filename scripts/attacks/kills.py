@@ -63,7 +63,7 @@ def _killed(ground: Ground, folder: Path, when: str, nth: int, part: float, swap
     record, names, seconds = _unbroken(ground.folder / f"unbroken-{os.getpid()}")
     if not MEMORY.is_dir() or MEMORY.stat().st_dev == folder.stat().st_dev:
         raise SkippedTry(f"{MEMORY} is not there, or no other file system")
-    other = Path(tempfile.mkdtemp(prefix="binlit-attack-", dir=MEMORY))
+    other = Path(tempfile.mkdtemp(prefix=f"{ground.folder.parent.name}-", dir=MEMORY))
     try:
         # swapped: the run in memory and the temporary folder on disk
         work, scratch = (other, folder / "scratch") if swapped else (folder, other / "scratch")
