@@ -67,6 +67,7 @@ class BinlitSweeper(BasicSweeper):
         """
         from binlit.config import ConfigError, check, check_choices, row_of
 
+        assert self.config is not None
         assert self.hydra_context is not None
         loader, jobs = self.hydra_context.config_loader, dict[tuple[Path, str], Job]()
         for words in typed:

@@ -57,7 +57,10 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file beside `path` to write into, which takes its name once all of it is on the disk."""
+    """A file beside `path` to write into, which takes its name once all of it is on the disk.
+
+    The name itself may come later: after a power cut the file is the earlier one, or this one, and whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
     try:
@@ -69,12 +72,6 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    with contextlib.suppress(OSError):  # some file systems cannot: the file is there, its name may need a moment
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def remove_leftovers(folder: Path) -> None:
