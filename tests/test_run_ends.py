@@ -206,7 +206,7 @@ def test_weights_that_are_not_finite_do_not_hide_behind_bits(tmp_path, monkeypat
     def spoil(task: Learning) -> None:
         end(task)
         with torch.no_grad():
-            task.net.features.fc1.weight.fill_(torch.nan)
+            task.net.get_parameter("features.fc1.weight").fill_(torch.nan)
 
     monkeypatch.setattr(Learning, "on_validation_epoch_end", spoil)
     with pytest.raises(DivergenceError, match=r"diverged in epoch 1: features\.fc1\.weight is not finite"):

@@ -76,6 +76,7 @@ class BinlitSweeper(BasicSweeper):
         """
         from binlit.config import ConfigError, check, check_start, row_of
 
+        assert self.config is not None
         assert self.hydra_context is not None
         loader, jobs, apart = self.hydra_context.config_loader, dict[tuple[Path, str], Job](), set[str]()
         for words in typed:
