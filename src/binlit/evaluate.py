@@ -5,6 +5,10 @@ python -m binlit.evaluate checkpoint=... binary.eval=mean binary.eval_draws=20
 python -m binlit.evaluate checkpoint=... weight.eval=latent                              with the real weights
 python -m binlit.evaluate checkpoint=... dataset.way=20 dataset.shot=5                  other few-shot episodes
 python -m binlit.evaluate checkpoint=outputs/mnist_table binary.eval=mean binary.eval_draws=20      all runs of a table
+python -m binlit.evaluate checkpoint=... trust=[my.module.Net]                             a net of your own class
+
+A checkpoint's config names the classes that are built. Other classes than binlit's own options name are refused, unless
+`trust` names them, or an option in a folder of yours that is given by -cd.
 
 Results are printed and appended to evaluations.jsonl beside the run's record, where binlit.report finds them.
 """
@@ -18,11 +22,21 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, nearest, tested_checkpoint
+from binlit.config import (
+    Config,
+    ConfigError,
+    check,
+    check_classes,
+    chosen_layers,
+    chosen_weights,
+    nearest,
+    own_classes,
+    tested_checkpoint,
+)
 from binlit.libraries import load_libraries
 from binlit.paths import EVALUATIONS
 
-SETTINGS = ("checkpoint", "binary", "weight", "dataset", "data_dir", "seed", "threads")
+SETTINGS = ("checkpoint", "binary", "weight", "dataset", "data_dir", "seed", "threads", "trust")
 
 
 def main() -> None:
@@ -53,6 +67,8 @@ def _test(path: Path, asked: Config, again: bool = True) -> float:
     from binlit.results.summary import tested_text
 
     saved = read_checkpoint(path)
+    for name in check_classes(saved["config"], path, own_classes(asked["trust"])):
+        print(f"{path}: builds {name}, which is none of binlit's", flush=True)
     config = with_evaluation(saved["config"], asked)
     binary = config["binary"]
     line = {"checkpoint": path.name, "eval": binary["eval"], "eval_draws": binary["eval_draws"], "seed": config["seed"]}
@@ -175,6 +191,9 @@ def _checked(cfg: DictConfig) -> Config:
         if key not in SETTINGS:
             near = nearest(key, SETTINGS)
             raise ConfigError(f"there is no setting '{key}'" + (f"; did you mean {near}?" if near else ""))
+    trust = asked["trust"] = [asked["trust"]] if isinstance(asked["trust"], str) else asked["trust"] or []
+    if not (isinstance(trust, list) and all(isinstance(name, str) for name in trust)):
+        raise ConfigError(f"trust={trust} is not allowed; write the classes as trust=[my.module.Net]")
     return asked
 
 

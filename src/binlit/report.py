@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 
 from binlit.cli import USAGE_ERROR, complain
+from binlit.config import ConfigError
 from binlit.paths import MANIFEST, RECORDS
 from binlit.results.record import Record, latest, portable, read_manifest, read_records, write_whole
 
@@ -63,7 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
         write_whole(out / SITES, sites_markdown(records))
         print(f"written: {out / SITES}")
     if args.passes:
-        write_passes(records, out)
+        try:
+            write_passes(records, out)
+        except ConfigError as error:
+            complain(error)
+            return USAGE_ERROR
     if any(record.get("episodes") for record in records):
         write_episodes(records, out, args.title or title_of(records))
     if any(record.get("evaluations") for record in records):

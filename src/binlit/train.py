@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import Config, ConfigError, check, decisive, fingerprint
+from binlit.config import Config, ConfigError, check, check_classes, decisive, fingerprint, named_classes, own_classes
 from binlit.libraries import load_libraries
 from binlit.results.record import finished, locked, new_record, read_record, set_aside, write_record
 
@@ -118,6 +118,9 @@ def starting_point(cfg: Config, folder: Path) -> Path | None:
         return None
     given = Path(cfg["ckpt_path"])
     saved = read_checkpoint(given)
+    check_classes(
+        saved["config"], f"ckpt_path={given}", named_classes(cfg) | own_classes(), "train with an option that names it"
+    )
     if len(saved["history"]) <= saved["epoch"]:
         raise ConfigError(f"ckpt_path={given} was saved within an epoch; give last.ckpt beside it")
     return adopt(saved, given, folder / "checkpoints")
