@@ -7,7 +7,7 @@ import shutil
 import stat
 import subprocess
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -33,11 +33,11 @@ IMAGES = DRAW.integers(0, 256, (5, 1, 6, 6), np.uint8)
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
+def folder(tmp_path, monkeypatch) -> Iterator[Path]:
     """This user's folder in a cache of the test's own; nothing is loaded yet."""
     monkeypatch.setenv("BINLIT_CACHE_DIR", str(tmp_path / "cache"))
     native.library.cache_clear()
-    yield tmp_path / "cache" / f"kernels-{os.getuid()}"  # type: ignore[misc]
+    yield tmp_path / "cache" / f"kernels-{os.getuid()}"
     native.library.cache_clear()
 
 

@@ -11,16 +11,18 @@ from binlit.packed.bits import WORD, word_count
 from binlit.packed.geometry import out_size, pattern_count
 from binlit.packed.net import LEVELS, TENSORS, Layer, PackedError, PackedNet
 
-MEMORY = 32 << 20  # bytes that a layer's patches, sums and bits of a batch may take
+MEMORY = 24 << 20  # bytes that a layer's patches, sums and bits of a batch may take
 LAYERS = 1000
-UNFOLDED = 32  # weights laid out for a kernel may take so many times their bytes in the file, beside MEMORY
+UNFOLDED = (
+    32  # tensors laid out for a kernel may take so many times their bytes in the file, and what is left of MEMORY
+)
 
 
 def check(net: PackedNet, memory: float = math.inf) -> None:
     """Goes through the layers in order; what a layer would take is counted before anything of it is made.
 
     Args:
-        memory: bytes that one image may take in a layer, and that weights may take beside UNFOLDED times the file's.
+        memory: bytes that one image may take in a layer, with what the tensors take beyond UNFOLDED times their own.
 
     Raises:
         PackedError: parts do not fit each other, a number is out of its range, or memory would not do.
@@ -44,11 +46,8 @@ def check(net: PackedNet, memory: float = math.inf) -> None:
         _check_tensors(layer, last=number == len(net.layers) - 1)
         kept += kept_memory(layer, channels)
         held += sum(getattr(layer, name).nbytes for name in TENSORS if getattr(layer, name) is not None)
-        _need(
-            layer,
-            kept <= memory + UNFOLDED * held,
-            f"weights and thresholds take {_bytes(kept)} up to here, more than {_bytes(memory + UNFOLDED * held)}",
-        )
+        said = f"one image and the weights up to here take {_bytes(taken + kept)}, more than {_bytes(memory)} allows"
+        _need(layer, taken + kept <= memory + UNFOLDED * held, said)
         image = (layer.outputs, *layer.pooled) if layer.kind == "conv2d" else (layer.outputs,)
 
 

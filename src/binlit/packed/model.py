@@ -38,7 +38,7 @@ def load(
         threads: of the native kernel.
         first_layer: products of pixels with signs as `int8`, or by bit `planes`; `auto` takes the faster. Same result.
         memory: bytes that a layer may take for a batch, which is cut to fit; a net of which one image takes more is
-            refused. Default: 32 MiB. Weights come on top.
+            refused. Default: 24 MiB. Weights come on top.
 
     Raises:
         PackedError: the file is none, or damaged, or asks for more memory.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from binlit.packed.bits import Words, pack, popcount, word_count
 
 Integers = NDArray[np.int32]
-_AT_ONCE = 1 << 20  # words, or real numbers, that a product holds beside its result
+_AT_ONCE = 1 << 18  # words, or real numbers, that a product holds beside its result
 
 
 class Kernel(Protocol):

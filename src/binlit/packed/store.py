@@ -13,6 +13,7 @@ Tensors of layer i (O outputs, K inputs of each):
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -104,7 +105,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     path = Path(os.path.realpath(path))
     if os.path.lexists(path) and not path.is_file():
-        raise OSError(f"{path} is no regular file")
+        raise OSError(errno.EINVAL, "no regular file", str(path))
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with temporary.open("xb") as file:
@@ -112,6 +113,8 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -161,8 +164,8 @@ def _layer(entry: dict[str, Any], held: dict[str, Any]) -> Layer:
     for pool in _list(entry["pools"]):
         _object(pool, {"kernel", "stride", "padding", "before_norm"})
         if not isinstance(pool["before_norm"], bool):
-            raise ValueError(f"before_norm is {_short(pool['before_norm'])}")
-        pools.append(Pool(*(_pair(pool[name]) for name in ("kernel", "stride", "padding")), pool["before_norm"]))
+            raise ValueError(f"before_norm is true or false, not {_short(pool['before_norm'])}")
+        pools.append(Pool(_pair(pool["kernel"]), _pair(pool["stride"]), _pair(pool["padding"]), pool["before_norm"]))
     return Layer(**words, shape=shape, outputs=outputs, **windows, pools=tuple(pools), **held)
 
 
@@ -178,19 +181,19 @@ def _no_number(text: str) -> None:
 
 def _object(value: Any, names: set[str]) -> dict[str, Any]:
     if not isinstance(value, dict) or value.keys() != names:
-        raise ValueError(f"{_short(value)} should have {', '.join(sorted(names))}")
+        raise ValueError(f"{', '.join(sorted(names))} are needed, not {_short(value)}")
     return value
 
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError(f"{_short(value)} is no list")
+        raise ValueError(f"a list is needed, not {_short(value)}")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > 200:
-        raise ValueError(f"{_short(value)} is no word")
+        raise ValueError(f"a word is needed, not {_short(value)}")
     return value
 
 
@@ -199,7 +202,7 @@ def _whole(value: Any, count: int | None = None) -> tuple[int, ...]:
     numbers = tuple(_list(value))
     right = all(type(number) is int and 0 <= number < 1 << 31 for number in numbers)
     if not right or len(numbers) not in ((1, 2, 3) if count is None else (count,)):
-        raise ValueError(f"{_short(value)} should be {count or 'a few'} whole numbers")
+        raise ValueError(f"{count or 'up to 3'} whole numbers are needed, not {_short(value)}")
     return numbers
 
 
@@ -210,7 +213,7 @@ def _pair(value: Any) -> Pair:
 
 def _real(value: Any) -> float:
     if type(value) not in (int, float) or abs(value) > 1e30:
-        raise ValueError(f"{_short(value)} is no number of a normalisation")
+        raise ValueError(f"a number is needed, not {_short(value)}")
     return float(value)
 
 
@@ -232,5 +235,5 @@ def _checksum(metadata: dict[str, str], tensors: dict[str, NDArray]) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        total.update(memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
     return total.hexdigest()
