@@ -5,6 +5,10 @@ python -m binlit.evaluate checkpoint=... binary.eval=mean binary.eval_draws=20
 python -m binlit.evaluate checkpoint=... weight.eval=latent                              with the real weights
 python -m binlit.evaluate checkpoint=... dataset.way=20 dataset.shot=5                  other few-shot episodes
 python -m binlit.evaluate checkpoint=outputs/mnist_table binary.eval=mean binary.eval_draws=20      all runs of a table
+python -m binlit.evaluate checkpoint=... trust=[my.module.Net]                             a net of your own class
+
+A checkpoint's config names the classes that are built. Other classes than binlit's own options name are refused, unless
+`trust` names them, or an option in a folder of yours that is given by -cd.
 
 Results are printed and appended to evaluations.jsonl beside the run's record, where binlit.report finds them.
 """
@@ -18,7 +22,16 @@ from typing import Any
 from omegaconf import DictConfig
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, tested_checkpoint
+from binlit.config import (
+    Config,
+    ConfigError,
+    check,
+    check_classes,
+    chosen_layers,
+    chosen_weights,
+    own_classes,
+    tested_checkpoint,
+)
 from binlit.config.cost import too_large
 from binlit.config.evaluation import check_evaluation
 from binlit.files import refusal
@@ -73,6 +86,8 @@ def _test(path: Path, asked: Config, again: bool = True) -> tuple[float, bool]:
     from binlit.results.summary import tested_text
 
     saved = read_checkpoint(path)
+    for name in check_classes(saved["config"], path, own_classes(asked["trust"])):
+        print(f"{path}: builds {name}, which is none of binlit's", flush=True)
     config = with_evaluation(saved["config"], asked)
     binary = config["binary"]
     line = {"checkpoint": path.name, "eval": binary["eval"], "eval_draws": binary["eval_draws"], "seed": config["seed"]}

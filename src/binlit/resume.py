@@ -119,6 +119,7 @@ def fit_optimizer(saved: Checkpoint, cfg: Config, task: Learning) -> bool:
 
 def _move(state: dict[str, Any], old: Path, new: Path) -> None:
     """Sets a ModelCheckpoint's state to the new folder, copying the files that it names from the old one."""
+    new.mkdir(parents=True, exist_ok=True)
     best = Path(state["best_model_path"]).name
     if best and state.get("monitor"):
         check_sums(old / best)

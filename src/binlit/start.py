@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from binlit.config import Config, ConfigError, decisive, fingerprint
+from binlit.config import Config, ConfigError, check_classes, decisive, fingerprint, named_classes, own_classes
 from binlit.errors import complain
 from binlit.results.checkpoint import Checkpoint, check_sums, read_checkpoint, remove_leftovers, require_state
 from binlit.results.record import set_aside
@@ -92,6 +92,8 @@ def starting_point(cfg: Config, folder: Path) -> Start:
         return Start()
     given = Path(cfg["ckpt_path"])
     saved = read_checkpoint(given)
+    own = named_classes(cfg) | own_classes()
+    check_classes(saved["config"], f"ckpt_path={given}", own, "train with an option that names it")
     differs, others = differences(saved, cfg, given)
     if others:
         return Start(saved, given, others, weights_only=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from binlit.config.check import check_checkpoint, resolved
 from binlit.config.dataset_options import Way
@@ -14,6 +14,14 @@ from binlit.config.option import Count, Place, Seed
 from binlit.config.problems import problems_of
 from binlit.config.read import Config, ConfigError
 from binlit.config.schema import EvalDraws, Threads
+
+
+def _classes(names: Any) -> list[str]:
+    """The names of own classes; one needs no list."""
+    named = [names] if isinstance(names, str) else names or []
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise ValueError(f"trust={names} is not allowed; write the classes as trust=[my.module.Net]")
+    return named
 
 
 class _Asked(BaseModel):
@@ -46,6 +54,7 @@ class Evaluation(_Asked):
     data_dir: Place
     seed: Seed | None
     threads: Threads
+    trust: Annotated[list[str], BeforeValidator(_classes)]
 
 
 def check_evaluation(cfg: DictConfig) -> Config:
@@ -64,4 +73,4 @@ def check_evaluation(cfg: DictConfig) -> Config:
         raise ConfigError("\n".join(problems[:2]))
     if not Path(asked["checkpoint"]).is_dir():
         check_checkpoint(Path(asked["checkpoint"]), "checkpoint")
-    return asked
+    return asked | {"trust": _classes(asked["trust"])}

@@ -15,13 +15,18 @@ from binlit.results.record import Record, portable
 
 
 def passes_of(record: Record) -> int:
-    """Copies of the batch that leave the net of this record's config in one training step."""
+    """Copies of the batch that leave the net of this record's config in one training step.
+
+    Raises:
+        ConfigError: the config names a class that is none of binlit's options.
+    """
     import torch
 
     from binlit.build import build_net
-    from binlit.config import image_size
+    from binlit.config import check_classes, image_size
     from binlit.estimator import Step
 
+    check_classes(record["config"], f"the record of {record['experiment']}", remedy="leave out --passes")
     net = build_net(portable(record["config"])).train()
     x = torch.zeros(2, 1, image_size(record["config"]), image_size(record["config"]))
     with torch.no_grad(), Step(net) as step:
