@@ -17,11 +17,15 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch.nn import functional
 
-from binlit.packed import PackedError, bits, load, store
+from binlit.packed import PackedError, bits, load, native, store
 from binlit.packed.bounds import MEMORY
 from binlit.packed.geometry import tap_patterns
 
 INT_MAX = 2**31 - 1
+try:
+    NATIVE = bool(native.library())
+except native.NativeError:
+    NATIVE = False
 Description = dict[str, Any]
 Tensors = dict[str, NDArray]
 Change = Callable[[Description, Tensors], Any]
@@ -86,12 +90,12 @@ def scores_by_the_page(description: Description, tensors: Tensors, images: NDArr
     raise AssertionError("a net ends in a linear layer")
 
 
-def refused_or_right(path: Path, description: Description, tensors: Tensors) -> bool:
+def refused_or_right(path: Path, description: Description, tensors: Tensors, **how: str) -> bool:
     """Whether it was refused; in one line, and within the memory that is stated, as is what runs."""
     refusal, scores, images = "", np.zeros(0), np.zeros(0)
     tracemalloc.start()
     try:
-        model = load(path, "numpy")
+        model = load(path, **({"kernel": "numpy"} | how))  # type: ignore[arg-type]
         images = np.random.default_rng(1).integers(0, 256, (3, *model.net.shape), np.uint8)
         scores = model.scores(images)
     except PackedError as error:
@@ -160,9 +164,10 @@ def _alone(side: int, padding: int, stride: int = 1, outputs: int = 64, kernel: 
     def change(description: Description, tensors: Tensors) -> None:
         size = (side + 2 * padding - kernel) // stride + 1
         first, _, last = description["layers"]
-        pool = {"kernel": [size] * 2, "stride": [1, 1], "padding": [0, 0], "before_norm": False}
+        pool = {"stride": [1, 1], "padding": [0, 0], "before_norm": False}
+        pools = [pool | {"kernel": window} for window in ([size, 1], [1, size])]
         first |= {"shape": [1, side, side], "outputs": outputs, "kernel": [kernel] * 2, "stride": [stride] * 2}
-        first |= {"padding": [padding] * 2, "pools": [pool]}
+        first |= {"padding": [padding] * 2, "pools": pools}
         description |= {"input": {"shape": [1, side, side], "mean": 0.0, "std": 1.0}, "layers": [first, last]}
         last["shape"] = [outputs]
         places: Any = [(number, number) for number in (side, kernel, stride, padding)]
@@ -229,7 +234,12 @@ def test_each_field_has_its_bounds(tmp_path, change, message):
 def test_what_stays_below_takes_no_more(tmp_path, change):
     description, tensors = content()
     change(description, tensors)
-    assert not refused_or_right(written(tmp_path / "net", description, tensors), description, tensors)
+    path = written(tmp_path / "net", description, tensors)
+    ways = [{"kernel": "numpy"}] + [
+        {"kernel": "native", "first_layer": first} for first in ("int8", "planes") if NATIVE
+    ]
+    for how in ways:
+        assert not refused_or_right(path, description, tensors, **how)
 
 
 def test_a_larger_net_is_read_where_memory_is_allowed(tmp_path):

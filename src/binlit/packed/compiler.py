@@ -49,7 +49,9 @@ def _attempt(command: tuple[str, ...]) -> bytes | NativeError:
             if status or not out.is_file():
                 return NativeError(f"{command[0]} cannot build the kernel ({_first_line(said)}): {REMEDY}")
             with out.open("rb") as file:
-                return file.read(LARGEST)
+                if os.fstat(file.fileno()).st_uid == os.geteuid():
+                    return file.read(LARGEST)
+            return NativeError(f"{folder} was changed by another user while the kernel was built: {REMEDY}")
     except OSError as error:
         return NativeError(f"the kernel cannot be built ({error}): {REMEDY}")
 

@@ -26,6 +26,7 @@ from binlit.packed.reference import Integers
 SOURCE = Path(__file__).with_name("kernel.c")
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC", "-pthread")
 XOR, AND, SIGN = range(3)
+AT_ONCE = 1 << 18  # pixels and sums whose planes are held
 
 
 class KernelCacheWarning(UserWarning):
@@ -88,6 +89,13 @@ class NativeKernel:
 
     def planes(self, pixels: NDArray[np.uint8], b: Panels) -> Integers:
         pixels = np.ascontiguousarray(pixels)
+        total = np.empty((len(pixels), b.rows), np.int32)
+        step = max(1, AT_ONCE // (b.rows + pixels.shape[1]))  # rows: planes and their sums take eight times their room
+        for start in range(0, len(pixels), step):
+            total[start : start + step] = self._planes(pixels[start : start + step], b)
+        return total
+
+    def _planes(self, pixels: NDArray[np.uint8], b: Panels) -> Integers:
         rows, columns = pixels.shape
         planes = np.empty((8 * rows, word_count(columns)), np.uint64)
         self._library.planes(_at(pixels), _at(planes), rows, columns)

@@ -235,5 +235,5 @@ def _checksum(metadata: dict[str, str], tensors: dict[str, NDArray]) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        total.update(memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
+        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return total.hexdigest()
