@@ -21,6 +21,7 @@ from binlit.cli import USAGE_ERROR, complain, run_hydra
 from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, tested_checkpoint
 from binlit.config.cost import too_large
 from binlit.config.evaluation import check_evaluation
+from binlit.config.schema import OPTIONS
 from binlit.libraries import load_libraries
 from binlit.paths import EVALUATIONS
 
@@ -50,11 +51,26 @@ def job(cfg: DictConfig) -> float:
 
 
 def config_beside(path: Path) -> Config | None:
-    """The config in the record beside a checkpoint, which is read without torch; None where there is none."""
+    """The config in the record beside a checkpoint, read without torch; None where none would pass today."""
     from binlit.results.record import read_record
 
     record = read_record(path.absolute().parents[1]) if path.parent.name == "checkpoints" else None
-    return record["config"] if record and isinstance(record.get("config"), dict) else None
+    try:
+        return check(with_folders(record["config"])) if record and isinstance(record.get("config"), dict) else None
+    except ConfigError:
+        return None
+
+
+def with_folders(cfg: Config) -> Config:
+    """A record's config with stand-ins for the folders that records leave out."""
+    data, schema = cfg["dataset"], OPTIONS["dataset"].get(cfg["dataset"].get("name"))
+    reads = schema is not None and "data_dir" in schema.model_fields
+    return {
+        "output_dir": "outputs",
+        "data_dir": "data",
+        **cfg,
+        "dataset": {"data_dir": "data", **data} if reads else data,
+    }
 
 
 def _test(path: Path, asked: Config, again: bool = True) -> float:
