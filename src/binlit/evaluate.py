@@ -34,6 +34,7 @@ from binlit.config import (
 )
 from binlit.config.cost import too_large
 from binlit.config.evaluation import check_evaluation
+from binlit.config.schema import OPTIONS
 from binlit.files import refusal
 from binlit.libraries import load_libraries
 from binlit.paths import EVALUATIONS
@@ -66,11 +67,26 @@ def job(cfg: DictConfig) -> float:
 
 
 def config_beside(path: Path) -> Config | None:
-    """The config in the record beside a checkpoint, which is read without torch; None where there is none."""
+    """The config in the record beside a checkpoint, read without torch; None where none would pass today."""
     from binlit.results.record import read_record
 
     record = read_record(path.absolute().parents[1]) if path.parent.name == "checkpoints" else None
-    return record["config"] if record and isinstance(record.get("config"), dict) else None
+    try:
+        return check(with_folders(record["config"])) if record and isinstance(record.get("config"), dict) else None
+    except ConfigError:
+        return None
+
+
+def with_folders(cfg: Config) -> Config:
+    """A record's config with stand-ins for the folders that records leave out."""
+    data, schema = cfg["dataset"], OPTIONS["dataset"].get(cfg["dataset"].get("name"))
+    reads = schema is not None and "data_dir" in schema.model_fields
+    return {
+        "output_dir": "outputs",
+        "data_dir": "data",
+        **cfg,
+        "dataset": {"data_dir": "data", **data} if reads else data,
+    }
 
 
 def _test(path: Path, asked: Config, again: bool = True) -> tuple[float, bool]:
@@ -217,7 +233,6 @@ def with_evaluation(cfg: Config, asked: Config) -> Config:
     elif binary.get("eval", "mean") != "mean" and "eval_draws" not in binary:
         binary["eval_draws"] = 1
     changed = {**cfg, "binary": {**cfg["binary"], **binary}, "threads": asked["threads"], "data_dir": asked["data_dir"]}
-    changed.setdefault("output_dir", "outputs")  # a record names no folder; nothing is written there
     episodes = _episodes(asked)
     if episodes and cfg["task"]["name"] != "few_shot":
         name, value = next(iter(episodes.items()))
