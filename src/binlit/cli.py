@@ -21,6 +21,7 @@ from binlit.config import (
     binary_embedding,
     check,
     check_choices,
+    fingerprint,
     nearest,
     no_choice,
     run_folder,
@@ -39,14 +40,17 @@ class CheckBeforeRun(Callback):
     folder = "."  # where this process writes, as far as it is known
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        from binlit.results.record import finished
+
         try:
-            check_choices(check(config), config.hydra.overrides.task)
+            checked = check(config)
+            check_choices(checked, config.hydra.overrides.task)
         except ConfigError as error:  # Hydra turns exceptions of callbacks into warnings; an exit it lets through
             complain(error)
             sys.exit(USAGE_ERROR)
         CheckBeforeRun.folder = config.hydra.run.dir
-        if os.access(config.hydra.run.dir, os.R_OK) and not os.access(config.hydra.run.dir, os.W_OK):
-            with read_write(config):  # nothing is written: a finished run is announced from where it is
+        if checked["resume"] and finished(Path(config.hydra.run.dir), fingerprint(checked)):
+            with read_write(config):  # nothing is written: the disk may be full, the folder another's
                 config.hydra.output_subdir = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
