@@ -25,6 +25,7 @@ from binlit.config import (
     binary_embedding,
     check,
     check_start,
+    fingerprint,
     no_choice,
     run_folder,
     scale_of_bits,
@@ -44,14 +45,17 @@ class CheckBeforeRun(Callback):
     folder = "."  # where this process writes, as far as it is known
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        from binlit.results.record import finished
+
         try:
-            check_start(check(config), config.hydra.overrides.task)
+            checked = check(config)
+            check_start(checked, config.hydra.overrides.task)
         except ConfigError as error:  # Hydra turns exceptions of callbacks into warnings; an exit it lets through
             complain(error)
             sys.exit(USAGE_ERROR)
         CheckBeforeRun.folder = config.hydra.run.dir
-        if os.access(config.hydra.run.dir, os.R_OK) and not os.access(config.hydra.run.dir, os.W_OK):
-            with read_write(config):  # nothing is written: a finished run is announced from where it is
+        if checked["resume"] and finished(Path(config.hydra.run.dir), fingerprint(checked)):
+            with read_write(config):  # nothing is written: the disk may be full, the folder another's
                 config.hydra.output_subdir = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:

@@ -68,6 +68,8 @@ WHOLE_FILE = {
     "other object": lambda raw, _: b'{"format": 7, "runs": []}',
     "digits": lambda raw, _: b"[" + b"9" * 5000 + b"]",
     "other encoding": lambda raw, _: b"\xff" + raw,
+    "byte order mark": lambda raw, _: b"\xef\xbb\xbf" + raw,
+    "UTF-16": lambda raw, _: raw.decode().encode("utf-16"),
     "glued": lambda raw, _: raw.strip() + raw.strip(),
 }
 
@@ -162,7 +164,9 @@ def test_a_run_whose_record_is_damaged_is_run_again_and_the_others_are_reported(
     assert finished(tmp_path / "0", runs()[0]["fingerprint"]) == runs()[0]
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")])
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere"), lambda path: path.symlink_to(path)]
+)
 def test_what_is_no_file_under_a_records_name_is_named_and_not_waited_for(tmp_path, make, capsys):
     fill(tmp_path)
     (tmp_path / "0" / RECORD).unlink()
@@ -170,9 +174,11 @@ def test_what_is_no_file_under_a_records_name_is_named_and_not_waited_for(tmp_pa
     assert len(read_records(tmp_path)) == 2
     assert read_record(tmp_path / "0") is None
     assert f"{tmp_path}/0/result.json cannot be used" in capsys.readouterr().err
-    set_aside(tmp_path / "0")
-    write_record(tmp_path / "0", runs()[0])
+    write_record(tmp_path / "0", runs()[0])  # what was there is kept under another name
     assert read_record(tmp_path / "0") == runs()[0]
+    assert len(list((tmp_path / "0").iterdir())) == 2
+    set_aside(tmp_path / "0")
+    assert read_record(tmp_path / "0") is None
 
 
 def test_huge_files_are_not_read(tmp_path, capsys):

@@ -75,29 +75,27 @@ class StoredImages(ImageData):
         return train, test
 
     def _check(self, place: Path, train: Tensor, test: Tensor) -> None:
-        """Whether these are the labels of the published set; of a smaller one a warning says so.
+        """Compares the labels with the published set's; of another set or a part of it a warning says so.
 
         Raises:
-            DataError: they are others of as many, the parts are swapped, or too small to be a set of their own.
+            DataError: the parts are swapped, do not belong together, or are too small for a set.
         """
         found, published = (len(train), len(test)), tuple(sum(part) for part in self.counts)
         has = f"{place} holds {found[0]:,} training and {found[1]:,} test images, {self.title} has "
         has += f"{published[0]:,} and {published[1]:,}"
         if found == published:
-            for name, labels, counts in zip(("training", "test"), (train, test), self.counts, strict=True):
-                each = labels.bincount(minlength=len(counts)).tolist()
-                if each != list(counts):
-                    wrong = next(i for i, count in enumerate(counts) if each[i] != count)
-                    raise DataError(
-                        f"{place} does not hold {self.title}: {each[wrong]:,} {name} images of class {wrong}, not "
-                        f"{counts[wrong]:,}; a file is another's or damaged: put the originals in their place"
-                    )
+            each = tuple(tuple(labels.bincount(minlength=self.classes).tolist()) for labels in (train, test))
+            if each != self.counts:
+                self._warn(f"{place}: the classes are not as large as in {self.title}")
         elif found[0] < found[1]:
-            raise DataError(f"{has}: training and test files are swapped; put each in its place")
+            raise DataError(f"{has}: training and test files are swapped; put each in its place ({self.files})")
         elif found[0] == published[0] or found[0] < self.classes:
-            raise DataError(f"{has}: put the originals in their place")
+            raise DataError(f"{has}: put the originals in their place ({self.files})")
         else:
-            print(f"binlit: warning: {has}: what is found on a part is no result on {self.title}", file=sys.stderr)
+            self._warn(has)
+
+    def _warn(self, what: str) -> None:
+        print(f"binlit: warning: {what}: what is found on these images is no result on {self.title}", file=sys.stderr)
 
     def _downloaded(self) -> Path:
         makes = (self.folders[0].partition("/")[0], *self.makes)

@@ -6,11 +6,12 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from binlit.config import ConfigError
-from binlit.files import refusal, remove_leftovers
+from binlit.files import refusal, remove_leftovers, write_whole
 from binlit.paths import EVALUATIONS, RECORD
 
 REMEDY = "choose another with output_dir=FOLDER"
@@ -73,6 +74,17 @@ def locked(folder: Path) -> Iterator[None]:
             if error.errno not in UNWRITABLE or not (folder / RECORD).is_file():
                 raise FolderError(refusal(error, folder, REMEDY)) from error
         yield
+
+
+def write_over(path: Path, text: str) -> Path:
+    """Writes a run's or a sweep's own file, whole or not at all. What is no file under its name is set aside.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    if os.path.lexists(path) and not path.is_file():  # a folder, a pipe, a link to nowhere
+        path.rename(path.with_name(f"{path.name}.aside-{time.time_ns()}"))
+    return write_whole(path, text)
 
 
 def set_aside(folder: Path) -> None:

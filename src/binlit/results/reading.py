@@ -33,7 +33,7 @@ def parsed(text: bytes) -> Any:
         UnfitError: it is no JSON, or the record was changed after it was sealed.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text.decode())  # as everybody else reads it: no byte order mark, no UTF-16
     except UnicodeDecodeError as error:
         raise UnfitError("it is no text") from error
     except (ValueError, RecursionError) as error:

@@ -16,12 +16,12 @@ from typing import Any
 
 from binlit.config import Config, fingerprint, row_of, tested_checkpoint
 from binlit.files import append_line
-from binlit.files import write_whole as write_whole
 from binlit.paths import EVALUATIONS, MANIFEST, RECORD, RECORDS, repository
 from binlit.results.folder import FolderError as FolderError
 from binlit.results.folder import locked as locked
 from binlit.results.folder import set_aside as set_aside
 from binlit.results.folder import usable
+from binlit.results.folder import write_over as write_whole
 from binlit.results.reading import Record, name, read_lines, read_whole, sealed
 from binlit.results.shape import JOB, RUN, TEST, UnfitError, fit
 
@@ -129,7 +129,7 @@ def _with_tests(folder: Path, record: Record) -> Record:
 
 def read_runs(source: Path) -> list[tuple[Path, Record]]:
     """The folder and the record of each run under a folder, but for runs kept aside and records that are not whole."""
-    folders = sorted(path.parent for path in source.glob(f"**/{RECORD}"))
+    folders = sorted(path.parent for path in source.glob(f"**/{RECORD}*") if path.name == RECORD)  # dead links as well
     folders = [folder for folder in folders if "superseded" not in folder.relative_to(source).parts]
     return [(folder, record) for folder in folders if (record := read_record(folder))]
 
