@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from binlit.build import build_data
-from binlit.config import check
+from binlit.config import check, check_classes
 from binlit.export import tested_net
 from binlit.packed import load
 from binlit.packed.native import instruction_set
@@ -30,9 +30,11 @@ def main() -> None:
     parser.add_argument("packed", type=Path)
     parser.add_argument("--kernel", default="auto")
     parser.add_argument("--data-dir", help="default: the run's own, or $BINLIT_DATA_DIR")
+    parser.add_argument("--trust", nargs="*", default=[], help="own classes that the checkpoint's config names")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     saved = read_checkpoint(args.checkpoint)
+    check_classes(saved["config"], args.checkpoint, args.trust)
     cfg = check(saved["config"])
     if args.data_dir and "data_dir" in cfg["dataset"]:
         cfg["dataset"]["data_dir"] = args.data_dir

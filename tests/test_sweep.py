@@ -18,7 +18,7 @@ import pytest
 from binlit.report import write_report
 from binlit.results.record import read_manifest, read_records
 
-SMALL = ["model=mlp", "trainer.max_epochs=4", "dataset.batch_size=256", "logger=none"]
+SMALL = ["model=mlp", "dataset.batch_size=256", "logger=none"]
 
 
 def records(folder: Path) -> dict[str, dict]:

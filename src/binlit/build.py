@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import get_object, instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from binlit.binary import binarize, binarize_weights
 from binlit.config import Config, ConfigError, channels, chosen_layers, chosen_weights, image_size
+from binlit.errors import complain
+from binlit.results.checkpoint import WholeFiles
 from binlit.task import Learning, ProgressBar
 
 
@@ -120,7 +124,11 @@ def build_task(cfg: Config) -> Learning:
 
 
 def build_trainer(cfg: Config, folder: Path, quiet: bool) -> pl.Trainer:
-    """The trainer, writing into `folder`; `quiet` leaves the progress bar out."""
+    """The trainer, writing into `folder`; `quiet` leaves the progress bar out.
+
+    Raises:
+        ConfigError: a setting is refused, or the precision is none of the processor's.
+    """
     callbacks = []
     for node in cfg["callbacks"].values():
         if node:
@@ -128,12 +136,18 @@ def build_trainer(cfg: Config, folder: Path, quiet: bool) -> pl.Trainer:
             callbacks.append(build({**where, **node}, without=()))
     bar = cfg["trainer"].get("enable_progress_bar", True) and not quiet
     loggers = [build({"save_dir": str(folder), **node}, without=()) for node in cfg["logger"].values() if node]
-    return build(
-        {**cfg["trainer"], "enable_progress_bar": bar},
-        callbacks=[*([ProgressBar(refresh_rate=20)] if bar else []), *callbacks],
-        logger=loggers or False,
-        default_root_dir=str(folder),
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported on CPU.*")  # refused below
+        trainer = build(
+            {**cfg["trainer"], "enable_progress_bar": bar},
+            callbacks=[*([ProgressBar(refresh_rate=20)] if bar else []), *callbacks],
+            logger=loggers or False,
+            default_root_dir=str(folder),
+        )
+    if cfg["trainer"].get("precision") == "16-mixed" and isinstance(trainer.accelerator, CPUAccelerator):
+        raise ConfigError("trainer.precision=16-mixed needs a GPU, and this runs on the CPU; write bf16-mixed")
+    trainer.strategy.checkpoint_io = WholeFiles()
+    return trainer
 
 
 def best_checkpoint(trainer: pl.Trainer) -> str | None:
@@ -142,6 +156,21 @@ def best_checkpoint(trainer: pl.Trainer) -> str | None:
     return next((path for path in kept if path), None)
 
 
-def set_threads(threads: int | str, in_sweep: bool) -> None:
-    """One thread a job in a sweep (jobs side by side with more slow each other many times over), else all cores."""
-    torch.set_num_threads(threads if isinstance(threads, int) else 1 if in_sweep else os.cpu_count() or 1)
+def set_threads(asked: int | str, before: int | None = None) -> None:
+    """Sets torch's threads, of which the last digits of a result depend; says so where a run goes on with others.
+
+    Args:
+        asked: a number; or `auto`: as many as before, else OMP_NUM_THREADS (which launchers set for jobs side by side),
+            else as many as the process may use cores.
+        before: how many threads a run had up to where it goes on from.
+    """
+    cores = len(os.sched_getaffinity(0))
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    usual = int(given) if given.isdecimal() and int(given) > 0 else cores
+    threads = int(asked) if asked != "auto" else before if before and before <= cores else usual
+    if before and threads != before:
+        complain(
+            f"goes on with {threads} thread(s), where it had {before}: its figures may differ in the last digits from "
+            "those of a run that was never stopped"
+        )
+    torch.set_num_threads(threads)

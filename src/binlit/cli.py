@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from binlit.catalogue import packaged
+from binlit import __version__
+from binlit.answers import translated
 from binlit.config import (
     Config,
     ConfigError,
     check,
-    nearest,
+    check_start,
+    fingerprint,
 )
+from binlit.config.words import check_words, flags, own_folders
+from binlit.errors import complain as complain
+from binlit.files import REMEDIES, refusal
 from binlit.paths import config_dir
 
 USAGE_ERROR = 2
@@ -30,22 +38,61 @@ SLIPS = (ConfigError, HydraException, OmegaConfBaseException)  # of whoever wrot
 class CheckBeforeRun(Callback):
     """Refuses a single run whose config is wrong before its folder is made; the sweeper checks the jobs of a sweep."""
 
+    folder = "."  # where this process writes, as far as it is known
+
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        from binlit.results.record import finished
+
         try:
-            check(config)
+            checked = check(config)
+            check_start(checked, config.hydra.overrides.task)
         except ConfigError as error:  # Hydra turns exceptions of callbacks into warnings; an exit it lets through
             complain(error)
             sys.exit(USAGE_ERROR)
+        CheckBeforeRun.folder = config.hydra.run.dir
+        if checked["resume"] and finished(Path(config.hydra.run.dir), fingerprint(checked)):
+            with read_write(config):  # nothing is written: the disk may be full, the folder another's
+                config.hydra.output_subdir = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        CheckBeforeRun.folder = config.hydra.sweep.dir
 
 
 def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") -> None:
-    """Runs `task` under Hydra. A slip in the command line ends with a line or two and status 2, without a traceback."""
+    """Runs `task` under Hydra. A slip in the command line ends with a line or two and status 2, without a traceback.
+
+    Whatever goes wrong before the first task begins is a slip.
+    """
+    began = False
+
+    @functools.wraps(task)
+    def begun(cfg: DictConfig) -> Any:
+        nonlocal began
+        began = True
+        try:
+            return task(cfg)
+        except SLIPS as error:
+            if full == "1" or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            complain(translated(error, config_name))  # here, because Hydra would announce it in a line of its own
+            sys.exit(USAGE_ERROR)
+
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach the lines below instead of Hydra's own report
     try:
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
-    except SLIPS as error:
+        read = flags(sys.argv[1:])
+        if read.version:
+            print(f"binlit {__version__}")
+            return
+        if not (read.help or read.hydra_help or read.shell_completion):
+            check_words(read.overrides, own_folders(), has_groups=config_name == "config")
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(begun)()
+    except Exception as error:
         if full == "1":
+            raise
+        if isinstance(error, OSError) and error.errno is not None:  # a full disk, a folder that cannot be written
+            sys.exit(_refused(error))
+        if began and not isinstance(error, SLIPS):
             raise
         complain(translated(error, config_name))
         sys.exit(USAGE_ERROR)
@@ -65,104 +112,41 @@ def run_plain(task: Callable[[list[str]], Any], usage: str, arguments: list[str]
         arguments: the words; None for those of this process.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(words):
-        print(usage)
+    if {"-h", "--help", "--version"} & set(words):
+        print(usage if {"-h", "--help"} & set(words) else f"binlit {__version__}")
         return 0
     try:
         task(words)
     except SLIPS as error:
         complain(translated(error))
         return USAGE_ERROR
+    except OSError as error:
+        if error.errno is None:
+            raise
+        return _refused(error)
     return 0
 
 
+def _refused(error: OSError) -> int:
+    """Says in a line what the system refused, and where; the exit status: 1 where waiting may help, else 2."""
+    complain(refusal(error, Path(error.filename or CheckBeforeRun.folder), "choose another with output_dir=FOLDER"))
+    return 1 if error.errno in REMEDIES else USAGE_ERROR
+
+
 def composed(words: list[str]) -> Config:
-    """The checked config that these words of a command line make, with no run and no folder.
+    """The checked config that these words of a command line make, with no run and no folder; -cd as in binlit.train.
 
     Raises:
-        ConfigError, HydraException, OmegaConfBaseException: see `translated`.
+        ConfigError: a word or a setting is wrong.
     """
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=words)
-    return check(cfg)
-
-
-def complain(message: object) -> None:
-    """The message on standard error, red in a terminal."""
-    red, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
-    print(f"{red}binlit: {message}{plain}", file=sys.stderr)
-
-
-def translated(error: Exception, config_name: str = "config") -> str:
-    """Hydra's complaint in a line or two: the value, what is allowed, the nearest valid name."""
-    text = str(error)
-    if isinstance(error, ConfigError):
-        return text
-    if isinstance(error, MissingConfigException) and (
-        found := re.search(r"(?:find|load) '([\w/@.\-]+)/([^/']*)'", text)
-    ):
-        group, option = found.groups()
-        return _unknown_option(group, option)
-    if isinstance(error, ConfigCompositionException) and (found := re.search(r"override '([^']+)'", text)):
-        return _unknown_key(found[1], text) if config_name == "config" else _no_such_key(found[1], config_name)
-    if isinstance(error, OverrideParseException):
-        return f"cannot read '{getattr(error, 'override', '')}': {text.splitlines()[0]}"
-    cause = error.__cause__
-    if isinstance(cause, ConfigError):
-        return str(cause)
-    return "\n".join(line for line in text.splitlines()[:2] if line.strip())
-
-
-def _unknown_option(group: str, option: str) -> str:
-    options = sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
-    near = nearest(option, options)
-    hint = f" (did you mean {near}?)" if near else ""
-    plus = "+" if group == "experiment" else ""
-    return f"{plus}{group}={option} does not exist; choose {', '.join(options)}{hint}"
-
-
-def _unknown_key(key: str, text: str) -> str:
-    keys = _known_keys()
-    if owners := [f"{key.split('.')[0]}={option}" for option in sorted(keys.get(key, ())) if option]:
-        return f"there is no setting '{key}' with the options that are chosen; {' or '.join(owners)} has it"
-    if any(key == f"model.{name}" for one in packaged("model").values() for name in one.facts.takes):
-        return f"{key} is no setting: it follows from the data set; leave it out"
-    near = nearest(key, keys)
-    if key == "experiment" or near == "experiment":
-        return f"'{key}' is not in the defaults; write +experiment=NAME, with NAME one of {', '.join(_experiments())}"
-    hint = f"did you mean {near}?" if near else text.splitlines()[0]
-    return f"there is no setting '{key}'; {hint}"
-
-
-def _no_such_key(key: str, config_name: str) -> str:
-    """For a command with a config of its own, whose settings are few."""
-    content = OmegaConf.to_container(OmegaConf.load(config_dir() / f"{config_name}.yaml"))
-    keys = [one for one in _dotted(content, "") if not one.startswith(("defaults", "hydra"))]
-    near = nearest(key, keys)
-    hint = f"did you mean {near}?" if near else f"choose {', '.join(keys)}"
-    return f"this command has no setting '{key}'; {hint}"
-
-
-def _experiments() -> list[str]:
-    return sorted(path.stem for path in (config_dir() / "experiment").glob("*.yaml"))
-
-
-def _known_keys() -> dict[str, set[str]]:
-    """Every dotted key that there is in conf/, and the groups themselves; with the options that have it."""
-    keys: dict[str, set[str]] = {"experiment": set()}
-    for path in config_dir().rglob("*.yaml"):
-        group = "" if path.parent == config_dir() else path.parent.relative_to(config_dir()).as_posix()
-        if group.startswith(("hydra", "experiment")):
-            continue
-        content = OmegaConf.to_container(OmegaConf.load(path))
-        for key in [*_dotted(content, group), *([group] if group else [])]:
-            if not key.startswith(("defaults", "hydra")):
-                keys.setdefault(key, set()).update({path.stem} if group else ())
-    return dict(sorted(keys.items()))
-
-
-def _dotted(node: Any, path: str) -> Iterator[str]:
-    for key, value in node.items() if isinstance(node, dict) else ():
-        below = f"{path}.{key}" if path else str(key)
-        yield below
-        yield from _dotted(value, below)
+    read, folders = flags(words), own_folders(words)
+    check_words(read.overrides, folders)
+    paths = [f"hydra.searchpath=[{','.join(f'file://{folder.absolute()}' for folder in folders)}]"] if folders else []
+    try:
+        with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+            cfg = hydra.compose(read.config_name or "config", overrides=[*read.overrides, *paths])
+    except Exception as error:
+        raise ConfigError(translated(error)) from error
+    config = check(cfg)
+    check_start(config, read.overrides)
+    return config

@@ -5,54 +5,105 @@ python -m binlit.evaluate checkpoint=... binary.eval=mean binary.eval_draws=20
 python -m binlit.evaluate checkpoint=... weight.eval=latent                              with the real weights
 python -m binlit.evaluate checkpoint=... dataset.way=20 dataset.shot=5                  other few-shot episodes
 python -m binlit.evaluate checkpoint=outputs/mnist_table binary.eval=mean binary.eval_draws=20      all runs of a table
+python -m binlit.evaluate checkpoint=... trust=[my.module.Net]                             a net of your own class
+
+A checkpoint's config names the classes that are built. Other classes than binlit's own options name are refused, unless
+`trust` names them, or an option in a folder of yours that is given by -cd.
 
 Results are printed and appended to evaluations.jsonl beside the run's record, where binlit.report finds them.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from binlit.catalogue import packaged
 from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import Config, ConfigError, check, chosen_layers, chosen_weights, nearest, tested_checkpoint
+from binlit.config import (
+    Config,
+    ConfigError,
+    check,
+    check_classes,
+    chosen_layers,
+    chosen_weights,
+    own_classes,
+    tested_checkpoint,
+)
+from binlit.config.cost import too_large
+from binlit.config.evaluation import check_evaluation
+from binlit.files import refusal
 from binlit.libraries import load_libraries
 from binlit.paths import EVALUATIONS
-
-SETTINGS = ("checkpoint", "binary", "weight", "dataset", "data_dir", "seed", "threads")
+from binlit.stopping import stopped_by_signals
 
 
 def main() -> None:
-    run_hydra(job, config_name="evaluate")
+    with stopped_by_signals():
+        run_hydra(job, config_name="evaluate")
 
 
 def job(cfg: DictConfig) -> float:
     """Tests the checkpoint, or all runs of a folder; returns the accuracy, the mean of several."""
-    load_libraries()
+    asked = check_evaluation(cfg)
+    source = Path(asked["checkpoint"])
+    paths = _concerned(source, asked) if source.is_dir() else None
+    if paths is None and (config := config_beside(source)) is not None:
+        with_evaluation(config, asked)
+    load_libraries()  # what is wrong at first sight was answered without it
     from binlit.dataset.errors import DataError
 
     try:
-        asked = _checked(cfg)
-        source = Path(asked["checkpoint"])
-        return _test_folder(source, asked) if source.is_dir() else _test(source, asked)
+        accuracy, well = _test_each(paths, asked) if paths is not None else _test(source, asked)
     except (ConfigError, DataError) as error:
         complain(error)
         raise SystemExit(USAGE_ERROR) from None
+    if not well:
+        raise SystemExit(1)
+    return accuracy
 
 
-def _test(path: Path, asked: Config, again: bool = True) -> float:
-    """One test, printed and appended to evaluations.jsonl beside the run's record; gives the accuracy.
+def config_beside(path: Path) -> Config | None:
+    """The config in the record beside a checkpoint, read without torch; None where none would pass today."""
+    from binlit.results.record import read_record
+
+    record = read_record(path.absolute().parents[1]) if path.parent.name == "checkpoints" else None
+    try:
+        return check(with_folders(record["config"])) if record and isinstance(record.get("config"), dict) else None
+    except ConfigError:
+        return None
+
+
+def with_folders(cfg: Config) -> Config:
+    """A record's config with stand-ins for the folders that records leave out."""
+    data, known = cfg["dataset"], packaged("dataset").get(cfg["dataset"].get("name"))
+    reads = known is not None and "data_dir" in known.ranges
+    return {
+        "output_dir": "outputs",
+        "data_dir": "data",
+        **cfg,
+        "dataset": {"data_dir": "data", **data} if reads else data,
+    }
+
+
+def _test(path: Path, asked: Config, again: bool = True) -> tuple[float, bool]:
+    """One test, printed and then appended to evaluations.jsonl beside the run's record.
 
     With again=False a run that was tested so before is not tested again.
+
+    Returns:
+        The accuracy, and whether the result could be kept; where not, standard error says why.
     """
     from binlit.results.checkpoint import read_checkpoint
-    from binlit.results.record import FOUND, asked_of, read_evaluations
+    from binlit.results.record import FOUND, asked_of, keep_evaluation, read_evaluations
     from binlit.results.summary import tested_text
 
     saved = read_checkpoint(path)
+    for name in check_classes(saved["config"], path, own_classes(asked["trust"])):
+        print(f"{path}: builds {name}, which is none of binlit's", flush=True)
     config = with_evaluation(saved["config"], asked)
     binary = config["binary"]
     line = {"checkpoint": path.name, "eval": binary["eval"], "eval_draws": binary["eval_draws"], "seed": config["seed"]}
@@ -67,19 +118,26 @@ def _test(path: Path, asked: Config, again: bool = True) -> float:
     before = read_evaluations(run) if run else []
     before = [old for old in before if asked_of(old) == line and ("counts" in old or not episodes)]
     known = [{name: old[name] for name in FOUND if name in old} for old in before]
-    found = evaluate(config, saved["state_dict"]) if again or not known else known[0]
+    try:
+        found = evaluate(config, saved["state_dict"]) if again or not known else known[0]
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     print(f"{path}, {way}, seed {config['seed']}: {tested_text(found['metrics'])}", flush=True)
     if run and found not in known:
-        with (run / EVALUATIONS).open("a", encoding="utf-8") as out:
-            out.write(json.dumps(line | found) + "\n")
-    return found["metrics"]["test/acc"]
+        try:
+            keep_evaluation(run, line | found)
+        except OSError as error:
+            complain(f"the result above is not kept in {EVALUATIONS}: {refusal(error, run, 'write it down')}")
+            return found["metrics"]["test/acc"], False
+    return found["metrics"]["test/acc"], True
 
 
-def _test_folder(source: Path, asked: Config) -> float:
-    """Tests every finished run under a folder on which the question has a bearing; gives the mean accuracy.
+def _concerned(source: Path, asked: Config) -> list[Path]:
+    """The tested checkpoint of every finished run under a folder on which the question has a bearing.
 
     Raises:
         ConfigError: nothing was asked for, there is no finished run, or none on which it has a bearing.
+        SystemExit: some checkpoints cannot be used; they are named once the others are tested.
     """
     from binlit.results.record import read_runs
 
@@ -92,14 +150,10 @@ def _test_folder(source: Path, asked: Config) -> float:
     runs = {folder: config for folder, config in runs.items() if not config["trainer"].get("fast_dev_run")}
     if not runs:
         raise ConfigError(f"there is no finished run under {source}: train one into it first")
-    few = {folder: config for folder, config in runs.items() if config["task"]["name"] == "few_shot"}
     concerned = [
         folder / "checkpoints" / tested_checkpoint(config)
-        for folder, config in (few if episodes else runs).items()
-        if episodes
-        or (weights is not None and chosen_weights(config))
-        or (bits is not None and chosen_layers(config) and config["binary"]["mode"] == "stochastic")
-        or (bits == "mean" and chosen_weights(config) and config["weight"]["eval"] == "sample")
+        for folder, config in runs.items()
+        if _concerns(config, bits, weights, bool(episodes))
     ]
     if not concerned:
         raise ConfigError(
@@ -107,7 +161,46 @@ def _test_folder(source: Path, asked: Config) -> float:
             + ("draws bits at a layer" if bits else "has binary weights" if weights else "is about episodes")
         )
     print(f"{len(runs)} runs, {len(concerned)} of them tested in another way", flush=True)
-    return sum(_test(path, asked, again=False) for path in concerned) / len(concerned)
+    return concerned
+
+
+def _test_each(paths: list[Path], asked: Config) -> tuple[float, bool]:
+    """Tests the checkpoints; one that cannot be tested is named, and the others are tested.
+
+    Returns:
+        The mean accuracy, and whether all went well.
+    """
+    from binlit.dataset.errors import DataError
+
+    accuracies, wrong, kept = [], Counter(), True
+    for path in paths:
+        try:
+            accuracy, well = _test(path, asked, again=False)
+        except Exception as error:  # whatever a damaged run brings about: the others are tested
+            said = str(error) if isinstance(error, ConfigError | DataError) else f"{type(error).__name__}: {error}"
+            wrong[said] += 1
+            if wrong[said] == 1:
+                complain(said if str(path) in said else f"{path}: {said}")
+        else:
+            accuracies.append(accuracy)
+            kept = kept and well
+    if wrong:
+        complain(f"{wrong.total()} of {len(paths)} runs could not be tested")
+    if not accuracies:
+        raise SystemExit(USAGE_ERROR)
+    return sum(accuracies) / len(accuracies), kept and not wrong
+
+
+def _concerns(config: Config, bits: str | None, weights: str | None, episodes: bool) -> bool:
+    """Whether another way of testing can change what a run of this config found."""
+    if episodes:
+        return config.get("task", {}).get("name") == "few_shot"
+    binary, weight = config["binary"], config.get("weight", {})
+    return bool(
+        (weights is not None and chosen_weights(config))
+        or (bits is not None and chosen_layers(config) and binary.get("mode") == "stochastic")
+        or (bits == "mean" and chosen_weights(config) and weight.get("eval") == "sample")
+    )
 
 
 def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
@@ -117,15 +210,17 @@ def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
         `metrics`; for few-shot learning also `counts`: {kind of episode: right answers in each episode}.
     """
     from binlit.build import build_data, build_task, build_trainer, set_threads
-    from binlit.results.summary import quiet_lightning
+    from binlit.results.checkpoint import load_weights
+    from binlit.results.summary import finite, quiet_lightning
 
     quiet_lightning()
-    set_threads(cfg["threads"], in_sweep=False)
+    set_threads(cfg["threads"])
     data, task = build_data(cfg), build_task(cfg)
-    task.load_state_dict(state)
-    trainer = build_trainer({**cfg, "callbacks": {}, "logger": {}}, Path(), quiet=True)  # nothing is written
+    load_weights(task, state)
+    here = cfg["trainer"] | {"accelerator": "auto"}  # not the device of the training
+    trainer = build_trainer({**cfg, "trainer": here, "callbacks": {}, "logger": {}}, Path(), quiet=True)
     tested = trainer.test(task, datamodule=data, verbose=False)[0]
-    metrics = {name: float(value) for name, value in tested.items()} | {"test/n": task.examples["test"]}
+    metrics = {name: finite(float(value)) for name, value in tested.items()} | {"test/n": task.examples["test"]}
     counts = task.tested.get("episodes")
     return {"metrics": metrics} | ({"counts": counts} if counts else {})
 
@@ -151,31 +246,15 @@ def with_evaluation(cfg: Config, asked: Config) -> Config:
         changed["weight"] = {**cfg["weight"], "eval": way}
     if asked["seed"] is not None:  # of the draws; the split keeps dataset.seed
         changed["seed"] = asked["seed"]
-    return check(changed)
+    checked = check(changed)
+    for problem in too_large(checked, training=False):
+        raise ConfigError(problem)
+    return checked
 
 
 def _episodes(asked: Config) -> Config:
     """What was asked for of the test episodes."""
     return {name: value for name, value in asked["dataset"].items() if value is not None}
-
-
-def _checked(cfg: DictConfig) -> Config:
-    """The command line's settings as plain containers.
-
-    Raises:
-        ConfigError: checkpoint is missing, or a setting does not exist.
-    """
-    if OmegaConf.is_missing(cfg, "checkpoint"):
-        raise ConfigError(
-            "checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt, or checkpoint=outputs/NAME"
-            " for all runs of a table"
-        )
-    asked: Any = OmegaConf.to_container(cfg, resolve=True)
-    for key in asked:
-        if key not in SETTINGS:
-            near = nearest(key, SETTINGS)
-            raise ConfigError(f"there is no setting '{key}'" + (f"; did you mean {near}?" if near else ""))
-    return asked
 
 
 if __name__ == "__main__":

@@ -3,21 +3,33 @@
 python -m binlit.export checkpoint=outputs/bnn_mnist_mlp/RUN/checkpoints/best.ckpt
 python -m binlit.export checkpoint=... out=net.binlit binary.eval=threshold
 python -m binlit.export checkpoint=... onnx=net.onnx                            also as a float ONNX file
+python -m binlit.export checkpoint=... trust=[my.module.Data]                  with a class of your own
 
 The file holds the net as it is tested (in float64); read it with binlit.packed.load. Nets with real weights or
-activations, residual additions, or bits that are drawn at test time are refused by the name of the layer.
+activations, residual additions, or bits that are drawn at test time are refused by the name of the layer. Classes
+that the checkpoint's config names are built; what no option of binlit names is refused unless `trust` names it.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from binlit.catalogue import packaged
 from binlit.cli import run_plain
-from binlit.config import Config, ConfigError, check, nearest
+from binlit.config import Config, ConfigError, check, check_classes, did_you_mean, nearest
+from binlit.config.check import check_checkpoint
+from binlit.config.schema import Binary
+from binlit.config.words import flags
+from binlit.evaluate import config_beside
 from binlit.libraries import load_libraries
 
-SETTINGS = ("checkpoint", "out", "onnx", "binary.eval", "weight.eval")
+SETTINGS = ("checkpoint", "out", "onnx", "binary.eval", "weight.eval", "trust")
+WAYS = {
+    "binary.eval": get_args(Binary.model_fields["eval"].annotation),
+    "weight.eval": tuple(packaged("weight")["bnn"].ranges["eval"].split(" | ")),
+}
 SUFFIX = ".binlit"
 
 
@@ -33,7 +45,7 @@ def settings(words: list[str]) -> dict[str, str]:
         ConfigError: a word is no setting of this command, or checkpoint is missing.
     """
     asked: dict[str, str] = {}
-    for word in words:
+    for word in flags(words).overrides:
         key, equals, value = word.partition("=")
         if key not in SETTINGS:
             near = nearest(key, SETTINGS)
@@ -42,9 +54,18 @@ def settings(words: list[str]) -> dict[str, str]:
             )
         if not (equals and value):
             raise ConfigError(f"'{word}' has no value; write {key}=VALUE")
+        if key in asked:
+            raise ConfigError(f"{key} is given twice, as {asked[key]} and as {value}; leave one out")
+        if (ways := WAYS.get(key)) and value not in ways:
+            raise ConfigError(f"{word} is not allowed; choose {' or '.join(ways)}{did_you_mean(value, ways)}")
         asked[key] = value
     if "checkpoint" not in asked:
         raise ConfigError("checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt")
+    path = Path(asked["checkpoint"])
+    check_checkpoint(path, "checkpoint")
+    if (config := config_beside(path)) is not None:
+        tested_as(config, asked)
+    destinations(path, asked)
     return asked
 
 
@@ -54,36 +75,64 @@ def export(asked: dict[str, str]) -> Path:
     Raises:
         ConfigError: the checkpoint is none of binlit's, or its net cannot be packed.
     """
+    path = Path(asked["checkpoint"])
+    out, onnx = destinations(path, asked)
     load_libraries()
     from binlit.packed.store import PackedError, save
     from binlit.packing import ConversionError, convert
     from binlit.packing.convert import described
     from binlit.results.checkpoint import read_checkpoint
 
-    path = Path(asked["checkpoint"])
     saved = read_checkpoint(path)
-    out = Path(asked.get("out") or path.with_suffix(SUFFIX))
-    for key, target in (("out", out), ("onnx", Path(asked.get("onnx", out)))):
-        if not target.parent.is_dir() or target.is_dir():
-            raise ConfigError(f"{key}={target} cannot be written: give a file in a folder that exists")
+    trust = [name.strip() for name in asked.get("trust", "").strip("[]").split(",") if name.strip()]
+    for name in check_classes(saved["config"], path, trust):
+        print(f"{path}: builds {name}, which is none of binlit's")
     try:
         tested = tested_net(tested_as(saved["config"], asked), saved["state_dict"])
         packed = convert(*tested)
-        save(packed, out)
-        if "onnx" in asked:
+        if onnx:
             from binlit.packing.onnx_file import save_onnx
 
-            save_onnx(*tested, asked["onnx"])
+            save_onnx(*tested, onnx)
+        save(packed, out)
     except (ConversionError, PackedError) as error:
         raise ConfigError(f"{path} cannot be packed: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{error.filename or out} cannot be written: {error.strerror or error}") from error
     for layer in packed.layers:
         print(f"{layer.name}: {described(layer)}")
     size, real = out.stat().st_size, 4 * sum(layer.outputs * layer.inputs for layer in packed.layers)
     print(f"written: {out}, {size:,} bytes, {real / size:.1f} times smaller than its weights as float32 ({real:,})")
-    if "onnx" in asked:
-        written = Path(asked["onnx"])
-        print(f"written: {written}, {written.stat().st_size:,} bytes, uint8 pixels in, float32 scores out")
+    if onnx:
+        print(f"written: {onnx}, {onnx.stat().st_size:,} bytes, uint8 pixels in, float32 scores out")
     return out
+
+
+def destinations(checkpoint: Path, asked: dict[str, str]) -> tuple[Path, Path | None]:
+    """The packed file and the ONNX file that are to be written; None for one that was not asked for.
+
+    Raises:
+        ConfigError: the checkpoint is no file; or one of the two is no regular file, lies in no folder, or would
+            overwrite the checkpoint or the other.
+    """
+    if not checkpoint.is_file():
+        raise ConfigError(f"{checkpoint} is no file; give a run's checkpoints/best.ckpt")
+    out = Path(asked.get("out") or checkpoint.with_suffix(SUFFIX))
+    targets = {"out": out} | ({"onnx": Path(asked["onnx"])} if "onnx" in asked else {})
+    taken = {Path(os.path.realpath(checkpoint)): "the checkpoint itself"}
+    for key, target in targets.items():
+        real = Path(os.path.realpath(target))  # a link stays one, and what it leads to is written
+        try:
+            if real.is_dir() or not real.parent.is_dir():
+                raise ConfigError(f"{key}={target} cannot be written: give a file in a folder that exists")
+            if os.path.lexists(real) and not real.is_file():
+                raise ConfigError(f"{key}={target} is a device, a pipe or a socket: give a regular file, or a new name")
+        except OSError as error:
+            raise ConfigError(f"{key}={target} cannot be written: {error.strerror}") from error
+        if real in taken:
+            raise ConfigError(f"{key}={target} is {taken[real]}: give another name")
+        taken[real] = f"the file of {key}= too"
+    return out, targets.get("onnx")
 
 
 def tested_net(cfg: Config, state: dict[str, Any]) -> tuple[Any, tuple[int, int, int], float, float]:
@@ -94,13 +143,14 @@ def tested_net(cfg: Config, state: dict[str, Any]) -> tuple[Any, tuple[int, int,
     """
     from binlit.build import build_data, build_task
     from binlit.config import channels, image_size
+    from binlit.results.checkpoint import load_weights
     from binlit.results.summary import shown_warnings
 
     if cfg["task"]["name"] != "classification":
         raise ConfigError(f"task={cfg['task']['name']} scores against support images: pack a task=classification net")
     with shown_warnings():
         task = build_task(cfg)
-    task.load_state_dict(state)
+    load_weights(task, state)
     data: Any = build_data(cfg)  # nothing is read: for its mean and standard deviation
     side = image_size(cfg)
     return task.net, (channels(cfg), side, side), data.mean, data.std

@@ -30,11 +30,13 @@ def job(cfg: DictConfig) -> None:
     from binlit.build import set_threads
     from binlit.laboratory.report import write_study
     from binlit.laboratory.study import measurements
+    from binlit.results.folder import made
 
-    set_threads(study["threads"], in_sweep=False)
+    out = made(Path(study["output_dir"]))
+    set_threads(study["threads"])
     jobs = measurements(study)
     records = [run() for run in track(jobs, "measuring", disable=not sys.stdout.isatty())]
-    write_study(records, Path(study["output_dir"]))
+    write_study(records, out)
 
 
 if __name__ == "__main__":

@@ -14,49 +14,76 @@ import argparse
 import json
 from pathlib import Path
 
+from binlit import __version__
 from binlit.cli import USAGE_ERROR, complain
+from binlit.config import ConfigError
+from binlit.config.words import LineParser
+from binlit.files import check_regular, write_whole
 from binlit.paths import MANIFEST, RECORDS
-from binlit.results.record import Record, latest, portable, read_manifest, read_records, write_whole
+from binlit.results.folder import usable
+from binlit.results.record import Record, latest, portable, read_manifest, read_records
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, or 2 where there is nothing to report."""
-    parser = argparse.ArgumentParser(
-        prog="python -m binlit.report", description="A table from the records of a folder."
-    )
-    parser.add_argument("source", type=Path, nargs="+", help="folder of runs, of records.jsonl, or a .jsonl file")
-    parser.add_argument("--out", type=Path, help="folder for the table (default: the first source)")
+    parser = LineParser(prog="python -m binlit.report", description="A table from the records of a folder.")
+    parser.add_argument("source", type=given_path, nargs="+", help="folder of runs, of records.jsonl, or a .jsonl file")
+    parser.add_argument("--out", type=given_path, help="folder for the table (default: the first source)")
     parser.add_argument("--title", help="default: the experiment's name")
-    parser.add_argument("--into", type=Path, help="Markdown page to put the table into, between its marks")
+    parser.add_argument("--into", type=given_path, help="Markdown page to put the table into, between its marks")
     parser.add_argument(
         "--against", metavar="KEY=VALUE", help="also paired.md: rows against the one with this, such as anneal=none"
     )
     parser.add_argument("--passes", action="store_true", help="also passes.md and passes.png: accuracy against cost")
     parser.add_argument("--sites", action="store_true", help="also sites.md: bits on and weights flipped, by site")
-    args = parser.parse_args(arguments)
+    parser.add_argument("--version", action="version", version=f"binlit {__version__}")
     try:
-        records = [record for source in args.source for record in read_records(source)]
-    except FileNotFoundError as error:
+        args = parser.parse_args(arguments)
+        check_arguments(args)
+        report(args)
+    except (FileNotFoundError, ConfigError) as error:
         complain(error)
         return USAGE_ERROR
-    if all("kind" in record for record in records):  # a study of gradients
-        from binlit.laboratory.report import write_study
+    return 0
 
-        write_study(records, args.out or args.source[0])
-        return 0
+
+def report(args: argparse.Namespace) -> None:
+    """Prints and writes what the arguments ask for.
+
+    Raises:
+        FileNotFoundError: there is no record.
+        ConfigError: there is nothing to make a table of, a folder cannot be written, or an argument is wrong.
+    """
+    records = [record for source in args.source for record in read_records(source)]
+    out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
+    studies = sum("kind" in record for record in records)
+    if 0 < studies < len(records):
+        raise ConfigError(f"{args.source[0]} holds studies of gradients and runs: report the one or the others")
+    with usable(out, "choose another with --out FOLDER"):
+        if studies:
+            from binlit.laboratory.report import write_study
+
+            write_study(records, out)
+        else:
+            write_pages(records, out, args)
+        if args.into:
+            insert_table(args.into, out)
+
+
+def write_pages(records: list[Record], out: Path, args: argparse.Namespace) -> None:
+    """The table of runs, and the pages beside it.
+
+    Raises:
+        ConfigError: there are only trial runs, or --against fits no row.
+        OSError: `out` cannot be written.
+    """
     records = [record for record in latest(records) if not record["config"]["trainer"].get("fast_dev_run")]
     if not records:
-        complain(f"{args.source[0]} holds trial runs only (fast_dev_run): there is nothing to report")
-        return USAGE_ERROR
+        raise ConfigError(f"{args.source[0]} holds trial runs only (fast_dev_run): there is nothing to report")
     expected = [job for source in args.source if source.is_dir() for job in read_manifest(source)]
-    out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
     write_report(records, expected, out, args.title)
     if args.against:
-        try:
-            write_paired(records, out, args.against)
-        except ValueError as error:
-            complain(error)
-            return USAGE_ERROR
+        write_paired(records, out, args.against)
     if args.sites:
         from binlit.results.sites import SITES, sites_markdown
 
@@ -68,13 +95,35 @@ def main(arguments: list[str] | None = None) -> int:
         write_episodes(records, out, args.title or title_of(records))
     if any(record.get("evaluations") for record in records):
         write_evaluations(records, out, args.title or title_of(records))
-    if args.into:
+
+
+def given_path(text: str) -> Path:
+    """A path of the command line, which an unset shell variable leaves empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty path (an unset shell variable?); give a folder")
+    return Path(text)
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuses what could not be written in the end, before anything is read.
+
+    Raises:
+        ConfigError: naming the argument.
+    """
+    out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
+    with usable(out, "choose another with --out FOLDER"):
+        is_file = args.out is not None and args.out.exists() and not args.out.is_dir()
+    if is_file:
+        raise ConfigError(f"--out {args.out} is a file; give a folder, such as docs/results/NAME")
+    if args.into is not None:
+        if not args.into.is_file():
+            raise ConfigError(f"--into {args.into} is no file; give the Markdown page that has the table's marks")
         try:
-            insert_table(args.into, out)
+            around_table(args.into, out.name)
         except ValueError as error:
-            complain(error)
-            return USAGE_ERROR
-    return 0
+            raise ConfigError(f"--into: {error}") from error
+    if args.against is not None and not all(args.against.partition("=")):
+        raise ConfigError(f"--against {args.against} must be KEY=VALUE, such as anneal=none")
 
 
 def title_of(records: list[Record]) -> str:
@@ -88,7 +137,7 @@ def _experiment(records: list[Record]) -> str:
 
 
 def write_report(records: list[Record], expected: list[Record], out: Path, title: str | None = None) -> None:
-    """Prints the table and writes its four files into `out`, each whole or not at all."""
+    """Prints the table, then writes its four files into `out`, each whole or not at all."""
     from binlit.results.picture import to_picture
     from binlit.results.show import footnotes, to_console, to_markdown
     from binlit.results.table import build_table, published_source
@@ -96,6 +145,7 @@ def write_report(records: list[Record], expected: list[Record], out: Path, title
     title = title or title_of(records)
     experiment = _experiment(records)
     table = build_table(records, expected, experiment)
+    to_console(table, title)
     out.mkdir(parents=True, exist_ok=True)
     order = sorted(
         records, key=lambda record: (json.dumps(record["row"], sort_keys=True), record["seed"], record["fingerprint"])
@@ -111,7 +161,6 @@ def write_report(records: list[Record], expected: list[Record], out: Path, title
     elif not any(out.glob("*/result.json")):  # a folder of runs keeps what its sweeps set out to do
         (out / MANIFEST).unlink(missing_ok=True)
     to_picture(table, title, out / "table.png")
-    to_console(table, title)
     print(f"written: {', '.join(str(out / name) for name in (RECORDS, 'table.md', 'table.csv', 'table.png'))}")
 
 
@@ -119,14 +168,18 @@ def write_paired(records: list[Record], out: Path, against: str) -> None:
     """Writes paired.md, rows against the row where `against` ("anneal=none") holds.
 
     Raises:
-        ValueError: `against` is no KEY=VALUE, or no row has it.
+        ConfigError: `against` is no KEY=VALUE, or no row has it.
     """
     from binlit.results.paired import PAIRED, paired_markdown, paired_table
 
     key, equals, base = against.partition("=")
     if not (key and equals and base):
-        raise ValueError(f"--against {against} must be KEY=VALUE, such as anneal=none")
-    write_whole(out / PAIRED, paired_markdown(paired_table(records, key, base), key, base))
+        raise ConfigError(f"--against {against} must be KEY=VALUE, such as anneal=none")
+    try:
+        table = paired_table(records, key, base)
+    except ValueError as error:
+        raise ConfigError(f"--against {against}: {error}") from error
+    write_whole(out / PAIRED, paired_markdown(table, key, base))
     print(f"written: {out / PAIRED}")
 
 
@@ -160,7 +213,7 @@ def insert_table(page: Path, out: Path) -> None:
     """Puts the table of `out`/table.md between `<!-- table: NAME -->` and `<!-- end of table -->`, NAME being out's.
 
     Raises:
-        ValueError: the page has no such marks.
+        ConfigError: the page cannot be read, or has no such marks.
     """
     before, after = around_table(page, out.name)
     rows = [line for line in (out / "table.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
@@ -171,13 +224,18 @@ def around_table(page: Path, name: str) -> tuple[str, str]:
     """The page up to its mark `<!-- table: name -->`, and from `<!-- end of table -->` on, both marks included.
 
     Raises:
-        ValueError: the page has no such marks.
+        ConfigError: the page cannot be read, or has no such marks.
     """
     start, end = f"<!-- table: {name} -->", "<!-- end of table -->"
-    before, found, rest = page.read_text(encoding="utf-8").partition(start)
+    try:
+        check_regular(page)
+        before, found, rest = page.read_text(encoding="utf-8").partition(start)
+    except (OSError, UnicodeDecodeError) as error:
+        why = "it is no text" if isinstance(error, ValueError) else (error.strerror or str(error)).lower()
+        raise ConfigError(f"{page} cannot be read: {why}; give a Markdown page") from error
     _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise ValueError(f"{page} has no place for the table: add the lines {start} and {end}")
+        raise ConfigError(f"{page} has no place for the table: add the lines {start} and {end}")
     return before + start, end + after
 
 

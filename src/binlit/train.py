@@ -7,9 +7,13 @@ python -m binlit.train -m +experiment=mnist_table                     a whole ta
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import math
 import os
+import signal
 import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,129 +22,153 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import Config, ConfigError, check, decisive, fingerprint
+from binlit.config import Config, ConfigError, check, fingerprint
 from binlit.libraries import load_libraries
 from binlit.results.record import finished, locked, new_record, read_record, set_aside, write_record
+from binlit.results.setting import setting_of
+from binlit.stopping import Stopped, end_with_parent, stopped_by_signals
 
 
 def main() -> None:
     # Huge pages for large tensors on the CPU (torch's own switch, read at its first allocation): a step of a net with
     # 37 million weights takes three quarters of the time, small nets are as they were.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    run_hydra(job)
+    with stopped_by_signals():
+        run_hydra(job)
 
 
 def job(cfg: DictConfig) -> float | None:
     """One run, from its config to its record; returns the test accuracy (what an Optuna sweep maximises)."""
+    end_with_parent()
     config, launched = check(cfg), HydraConfig.get()
     folder = Path(launched.runtime.output_dir)
     in_sweep = launched.mode == RunMode.MULTIRUN
+    setting = setting_of(config, launched.overrides.task, Path(launched.sweep.dir) if in_sweep else None)
     with locked(folder):
         if not config["resume"]:
             set_aside(folder)
         record = finished(folder, fingerprint(config))
         if record is None:
             try:
-                record = new_record(config, "ok", **train(config, folder, in_sweep))
+                record = new_record(config, "ok", **train(config, folder, in_sweep, setting))
+                write_record(folder, record)
+            except Stopped as stopped:
+                stopped.where += f" of {folder.name}" if in_sweep else ""
+                raise
             except Exception as error:
                 report_failure(config, folder, error, in_sweep)
                 raise
-            write_record(folder, record)
             note = f"{record['duration']:.0f} s, {record['samples_per_s']:.0f} samples/s"
         else:
             note = "done already; resume=false trains anew"
     gc.collect()  # in a sweep: the trainer's cycles would hold this job's data while the next one reads its own
     from binlit.results.summary import announce
 
-    announce(record, folder, note, sites=not in_sweep)
+    announce(record, folder, note, sites=not in_sweep, setting=setting)
     return record["metrics"].get("test/acc")
 
 
-def train(cfg: Config, folder: Path, in_sweep: bool = False) -> dict[str, Any]:
+def train(
+    cfg: Config, folder: Path, in_sweep: bool = False, setting: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Fits, tests the best epoch (with `callbacks.best=null` the last), and returns what the record holds of it.
 
     Args:
         cfg: a checked config.
         folder: where checkpoints and logs land; a checkpoint that is there already is gone on from.
-        in_sweep: one of many jobs: one thread, no progress bar.
+        in_sweep: one of many jobs: no progress bar.
+        setting: {setting: value}, of those that tell this run from others, for TensorBoard.
+
+    Raises:
+        ConfigError, DataError: before training, where something cannot be used or does not fit.
+        DivergenceError: the loss or the weights are not finite, or the loss is beyond any.
+        Stopped: a signal said so; with where that was.
     """
+    if cfg["ckpt_path"] is not None and not Path(cfg["ckpt_path"]).is_file():
+        raise ConfigError(f"ckpt_path={cfg['ckpt_path']} is no file; give a run's checkpoints/last.ckpt")
     # Heavy imports come late, so that --help and a config error answer at once.
     load_libraries()
     from binlit.build import best_checkpoint, build_data, build_task, build_trainer, example_images, set_threads
-    from binlit.results.checkpoint import epoch_of
+    from binlit.results.checkpoint import load_weights, read_checkpoint
     from binlit.results.inventory import as_record, inventory, show_inventory
     from binlit.results.summary import fill_hparams, outcome, quiet_lightning, shown_warnings
+    from binlit.start import starting_point
+    from binlit.task.learning import LARGEST_LOSS, DivergenceError
 
     quiet_lightning()
-    set_threads(cfg["threads"], in_sweep)
+    start = starting_point(cfg, folder)
+    set_threads(cfg["threads"], start.threads)
     data = build_data(cfg)
     with shown_warnings():
         task = build_task(cfg)
     trainer = build_trainer(cfg, folder, quiet=in_sweep)
+    checkpoint = start.prepare(cfg, task, folder)
     layers = inventory(task.net, example_images(cfg))
     if not in_sweep:
         show_inventory(layers, cfg["model"]["name"], task.net)
     data.setup("fit")
-    trainer.fit(task, datamodule=data, ckpt_path=starting_point(cfg, folder), weights_only=True)
-    curve, best = task.history, best_checkpoint(trainer)
-    trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
+    with located(trainer):
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        best, epoch = best_checkpoint(trainer), None
+        if best:
+            saved = read_checkpoint(Path(best))
+            load_weights(task, saved["state_dict"])
+            epoch = saved["epoch"] + 1
+        trainer.test(task, datamodule=data, verbose=False)
     content = (
         task.tested
-        | {"model": as_record(layers)}
-        | outcome(curve, trainer.callback_metrics, task.examples["test"], epoch_of(best) if best else None)
+        | {"model": as_record(layers), "device": str(trainer.strategy.root_device)}
+        | ({"started_from": task.started_from} if task.started_from else {})
+        | outcome(task.history, trainer.callback_metrics, task.examples["test"], epoch)
     )
-    fill_hparams(trainer, cfg, content["metrics"])
+    if (loss := content["metrics"].get("test/loss", 0.0)) is None or loss > LARGEST_LOSS:
+        raise DivergenceError(f"diverged in epoch {epoch or len(task.history)}: test loss {loss or math.nan:.3g}")
+    fill_hparams(trainer, cfg, content["metrics"], setting or {})
     return content
 
 
-def starting_point(cfg: Config, folder: Path) -> Path | None:
-    """The checkpoint to go on from: this run's own last one, else a copy of `ckpt_path`, else None.
+@contextlib.contextmanager
+def located(trainer: Any) -> Iterator[None]:
+    """Tells a run that is stopped where it stands; Lightning's own way to stop at SIGTERM ends with status 143 too."""
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-    An own checkpoint that cannot be read (the machine went down while it was written) is set aside, saying so.
-
-    Raises:
-        ConfigError: ckpt_path cannot be gone on from, or the folder holds a run of another config.
-    """
-    from binlit.results.checkpoint import adopt, read_checkpoint
-
-    last = folder / "checkpoints" / "last.ckpt"
-    if last.is_file():
-        try:
-            saved = read_checkpoint(last)
-        except ConfigError as error:
-            complain(f"{error}; it is set aside, and the run starts anew")
-            set_aside(folder)
-        else:
-            if without_length(saved["config"]) != without_length(cfg):
-                raise ConfigError(f"{folder} holds a run of another config; choose another folder, or resume=false")
-            return adopt(saved, last, folder / "checkpoints")
-    if cfg["ckpt_path"] is None:
-        return None
-    given = Path(cfg["ckpt_path"])
-    saved = read_checkpoint(given)
-    if len(saved["history"]) <= saved["epoch"]:
-        raise ConfigError(f"ckpt_path={given} was saved within an epoch; give last.ckpt beside it")
-    return adopt(saved, given, folder / "checkpoints")
-
-
-def without_length(cfg: Config) -> Config:
-    """What decides the outcome, less the number of epochs: a run may be made longer."""
-    known = decisive(cfg)
-    return known | {"ckpt_path": None, "trainer": known["trainer"] | {"max_epochs": None}}
+    try:
+        yield
+    except (Stopped, SIGTERMException) as error:
+        stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGTERM)
+        epoch = f" in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
+        stopped.where = epoch if trainer.state.fn == "fit" else " while testing"
+        raise stopped from None
 
 
 def report_failure(cfg: Config, folder: Path, error: Exception, in_sweep: bool) -> None:
-    """Leaves a failed record and the traceback in the folder; ends a single run whose input was wrong with status 2."""
-    from binlit.dataset.errors import DataError
+    """Leaves a failed record and the traceback in the folder, and tells in a line what a user can mend or must know.
 
-    earlier = read_record(folder)
-    if not (earlier and earlier["status"] == "ok"):  # a failure never overwrites a good record, of whatever run
-        write_record(folder, new_record(cfg, "failed", error=f"{type(error).__name__}: {error}", metrics={}))
-    (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
-    if isinstance(error, ConfigError | DataError) or in_sweep:
-        complain(f"{folder.name}: {error}" if in_sweep else error)
-        if not in_sweep:
-            raise SystemExit(USAGE_ERROR) from None
+    A single run that was refused before it began leaves neither. Its exit status is 2 for what was wrong with its
+    input, 1 where it diverged or could not write.
+
+    Raises:
+        SystemExit: from a single run, where a line says it all.
+    """
+    refused = isinstance(error, ConfigError)
+    if refused and not in_sweep:
+        complain(error)
+        raise SystemExit(USAGE_ERROR) from None
+    from binlit.dataset.errors import DataError
+    from binlit.task.learning import DivergenceError
+
+    said = f"cannot write into {folder}: {error}" if isinstance(error, OSError) else str(error)
+    with contextlib.suppress(OSError):  # the disk may be full
+        earlier = read_record(folder)
+        if not (earlier and earlier["status"] == "ok"):  # a failure never overwrites a good record, of whatever run
+            kind = "" if isinstance(error, DivergenceError) else f"{type(error).__name__}: "
+            write_record(folder, new_record(cfg, "failed", error=f"{kind}{error}", metrics={}))
+        (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    if in_sweep:
+        complain(f"{folder.name}: {said}")
+    elif isinstance(error, DataError | DivergenceError | OSError):
+        complain(said)
+        raise SystemExit(USAGE_ERROR if isinstance(error, DataError) else 1) from None
 
 
 if __name__ == "__main__":

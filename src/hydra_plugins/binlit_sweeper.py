@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,63 +24,127 @@ class BinlitSweeper(BasicSweeper):
     """See the module. Options are those of Hydra's basic sweeper."""
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        from binlit.config import ConfigError, check, fingerprint, row_of
-        from binlit.paths import MANIFEST
-        from binlit.results.record import finished, write_whole
+        from binlit.stopping import Stopped
 
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.launcher is not None
         loader = self.hydra_context.config_loader
         overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
-        jobs = [job for batch in self.split_arguments(overrides, None) for job in batch]
-
-        pending: list[list[str]] = []
-        expected: dict[str, dict[str, Any]] = {}
-        trial, done, folder = False, 0, Path(self.config.hydra.sweep.dir)
-        for job in jobs:
-            try:
-                composed = loader.load_sweep_config(self.config, job)
-                cfg = check(composed)
-                if row_of(cfg)["layer"] == "none":
-                    job = [override for override in job if not _needs_a_binary_layer(override)]
-                    composed = loader.load_sweep_config(self.config, job)
-                    cfg = check(composed)
-            except ConfigError as error:
-                raise ConfigError(f"{error}\n(job {' '.join(job)}; nothing was started)") from error
-            identity, trial = fingerprint(cfg), bool(cfg["trainer"].get("fast_dev_run"))
-            if identity in expected:
-                continue
-            expected[identity] = {"row": row_of(cfg), "seed": cfg["seed"], "fingerprint": identity}
-            folder = Path(composed.hydra.sweep.dir)
-            if cfg["resume"] and finished(folder / composed.hydra.sweep.subdir, identity):
-                done += 1
-            else:
-                pending.append(job)
-
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
-        known = folder / MANIFEST
-        if trial:  # nothing that a table would miss
-            expected = {}
-        for job in json.loads(known.read_text()) if known.is_file() else []:
-            expected.setdefault(job["fingerprint"], job)  # a table may be filled by several sweeps
-        write_whole(known, json.dumps(list(expected.values()), indent=1) + "\n")
+        typed = [job for batch in self.split_arguments(overrides, None) for job in batch]
+        jobs, apart = self._compose(typed)
+        pending = [job for job in jobs if not job.done]
+        folders = self._note(jobs)
         print(
-            f"{len(jobs)} jobs: {len(jobs) - len(pending) - done} the same as others, {done} done already, "
-            f"{len(pending)} to run, into {folder}",
+            f"{len(typed)} jobs: {len(typed) - len(jobs)} the same as others, {len(jobs) - len(pending)} done already, "
+            f"{len(pending)} to run, into {' and '.join(map(str, folders))}",
             flush=True,
         )
-        size = self.max_batch_size or max(1, len(pending))
-        returns = []
-        for start in range(0, len(pending), size):
-            returns.append(self.launcher.launch(pending[start : start + size], initial_job_idx=start))
+        if apart:
+            print(
+                f"some of these differ in nothing but {', '.join(sorted(apart))}, which changes no result: one of each "
+                "was kept; to have them all, start a sweep for each value",
+                file=sys.stderr,
+            )
+        size, returns = self.max_batch_size or max(1, len(pending)), []
+        try:
+            for start in range(0, len(pending), size):
+                words = [job.words for job in pending[start : start + size]]
+                returns.append(self.launcher.launch(words, initial_job_idx=start))
+        except Stopped as stopped:
+            left = sum(not job.finished() for job in pending)
+            stopped.where += f", with {left} of {len(jobs)} jobs to do"
+            raise
+        except BrokenExecutor as error:
+            sys.exit(f"binlit: a worker was killed (out of memory?); the same command goes on. {first_line(error)}")
         failed = [job for batch in returns for job in batch if job.status != JobStatus.COMPLETED]
-        print(f"table: python -m binlit.report {folder}", flush=True)
+        for folder in folders:
+            print(f"table: python -m binlit.report {folder}", flush=True)
         if failed:
             print(f"{len(failed)} of {len(pending)} jobs failed; their result.json says why", file=sys.stderr)
             sys.exit(1)
         return returns
+
+    def _compose(self, typed: list[list[str]]) -> tuple[list[Job], set[str]]:
+        """The jobs of these words, checked, each outcome in each folder once.
+
+        Returns:
+            The jobs, and the settings by which those that were left out were meant to be told apart.
+
+        Raises:
+            ConfigError: one of them is wrong; nothing was started.
+        """
+        from binlit.config import ConfigError, check, check_start, row_of
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        loader, jobs, apart = self.hydra_context.config_loader, dict[tuple[Path, str], Job](), set[str]()
+        for words in typed:
+            try:
+                composed = loader.load_sweep_config(self.config, words)
+                cfg = check(composed)
+                if row_of(cfg)["layer"] == "none":
+                    words = [override for override in words if not _needs_a_binary_layer(override)]
+                    composed = loader.load_sweep_config(self.config, words)
+                    cfg = check(composed)
+                check_start(cfg, words)
+            except ConfigError as error:
+                raise ConfigError(f"{error}\n(job {' '.join(words)}; nothing was started)") from error
+            job = Job(words, cfg, Path(composed.hydra.sweep.dir), composed.hydra.sweep.subdir)
+            apart |= _apart(words, jobs.setdefault((job.folder, job.identity), job).words)
+        return list(jobs.values()), apart
+
+    def _note(self, jobs: list[Job]) -> list[Path]:
+        """Writes into each folder what is to be run there, beside what earlier sweeps noted; returns the folders."""
+        from binlit.config import row_of
+        from binlit.paths import MANIFEST
+        from binlit.results.record import locked, read_manifest, write_whole
+        from binlit.results.setting import given, resolved, varying
+
+        differing = varying([given(job.words) for job in jobs])
+        folders = list(dict.fromkeys(job.folder for job in jobs))
+        for folder in folders:
+            expected = {}
+            for job in jobs:
+                if job.folder == folder and not job.cfg["trainer"].get("fast_dev_run"):  # which no table would miss
+                    told = {name: value for name, value in given(job.words).items() if name in differing}
+                    line = {"row": row_of(job.cfg), "seed": job.cfg["seed"], "fingerprint": job.identity}
+                    expected[job.identity] = line | {"setting": resolved(job.cfg, told)}
+            with locked(folder):
+                OmegaConf.save(self.config, folder / "multirun.yaml")
+                for line in read_manifest(folder):
+                    expected.setdefault(line["fingerprint"], line)  # a table may be filled by several sweeps
+                write_whole(folder / MANIFEST, json.dumps(list(expected.values()), indent=1) + "\n")
+        return folders
+
+
+class Job:
+    """One job of a sweep: the words that make its config, and where it lands (folder/subdir)."""
+
+    def __init__(self, words: list[str], cfg: dict[str, Any], folder: Path, subdir: str) -> None:
+        from binlit.config import fingerprint
+
+        self.words, self.cfg, self.folder, self.subdir = words, cfg, folder, subdir
+        self.identity = fingerprint(cfg)
+        self.done = bool(cfg["resume"]) and self.finished()
+
+    def finished(self) -> bool:
+        """Whether there is a record of it that ended well."""
+        from binlit.results.record import finished
+
+        return finished(self.folder / self.subdir, self.identity) is not None
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _apart(job: list[str], other: list[str]) -> set[str]:
+    """The settings by which two jobs of one outcome were meant to be told apart, as a name or a folder."""
+    from binlit.config.identity import WITHOUT_EFFECT
+
+    differing = {override.lstrip("+").partition("=")[0] for override in set(job) ^ set(other)}
+    return {key for key in differing if key.partition(".")[0] in WITHOUT_EFFECT}
 
 
 def _needs_a_binary_layer(override: str) -> bool:

@@ -170,20 +170,36 @@ def encoder(layers: int = 2) -> nn.TransformerEncoder:
 @pytest.mark.parametrize("layers", ["all", 1, 2, "layers.0", "layers.1.linear1", "layers.0.norm1"])
 def test_a_transformer_sends_out_the_same_with_and_without_a_graph(layers, masked):
     net = binarize(encoder(), layers, "st", mode="deterministic").eval()
+    x = torch.randn(3, 5, 8)
+    padding = torch.arange(5)[None] >= torch.tensor([5, 3, 4])[:, None] if masked else None
+    with_graph = net(x, src_key_padding_mask=padding)
+    with torch.no_grad():
+        torch.testing.assert_close(net(x, src_key_padding_mask=padding), with_graph)
     calls: list[str] = []
 
     def look(unit: Any, _args: Any, out: Tensor) -> None:
         assert out.unique().tolist() == [0, 1]
         calls.append(unit.site)
 
-    for unit in binary_units(net):
+    for unit in binary_units(net):  # only now: hooks too keep torch from its kernels
         unit.register_forward_hook(look)
+    torch.testing.assert_close(net(x, src_key_padding_mask=padding), with_graph)
+    assert calls == [unit.site for unit in binary_units(net)]
+
+
+def test_a_decoder_and_its_copies_call_the_unit():
+    """torch's own copies of a decoder layer have F.relu in the way of an activation that is a module."""
+    net = nn.Transformer(8, 2, 1, 1, 16, batch_first=True, activation=nn.Tanh(), dropout=0.0)
+    binarize(net, "all", mode="deterministic").eval()
     x = torch.randn(3, 5, 8)
-    padding = torch.arange(5)[None] >= torch.tensor([5, 3, 4])[:, None] if masked else None
-    with_graph = net(x, src_key_padding_mask=padding)
-    with torch.no_grad():
-        torch.testing.assert_close(net(x, src_key_padding_mask=padding), with_graph)
-    assert sorted(calls) == sorted(2 * [unit.site for unit in binary_units(net)])
+    for one in (net, copy.deepcopy(net)):
+        calls: list[str] = []
+        with torch.no_grad():
+            torch.testing.assert_close(one(x, x), net(x, x))
+        for unit in binary_units(one):
+            unit.register_forward_hook(lambda unit, *_, calls=calls: calls.append(unit.site))
+        one(x, x)
+        assert {*calls} == {"encoder.layers.0.activation", "decoder.layers.0.activation"}
 
 
 def test_a_unit_that_the_first_pass_does_not_reach_is_named_once():
@@ -312,6 +328,7 @@ def test_traced_and_compiled_nets_send_out_the_same_and_are_not_looked_at():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UnreachedSiteWarning)
         warnings.filterwarnings("error", "Converting a tensor")  # what a trace would hold fast
+        assert torch.equal(torch.fx.symbolic_trace(net)(X), expected)
         traced: Any = torch.jit.trace(net, (X,))
         assert torch.equal(traced(X), expected)
         part: Any = torch.compile(copy.deepcopy(net), backend="eager")

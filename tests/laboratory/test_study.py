@@ -33,7 +33,8 @@ def test_a_small_study_writes_records_table_and_pictures(command, tmp_path):
 def test_the_same_seed_gives_the_same_figures(command, tmp_path):
     tables = []
     for name in ("a", "b"):
-        done = command("gradients", *SMALL, "toys.targets=[]", f"output_dir={name}")
+        words = [word for word in SMALL if "targets" not in word]
+        done = command("gradients", *words, "toys.targets=[]", f"output_dir={name}")
         assert done.returncode == 0, done.stderr
         tables.append(pd.read_csv(tmp_path / name / "table.csv").drop(columns="microseconds"))
     pd.testing.assert_frame_equal(*tables)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +81,117 @@ def test_slips_end_with_a_line(words, message, capsys):
 def test_a_folder_that_is_not_there(run, tmp_path, capsys):
     assert main([f"checkpoint={run[1]}", f"out={tmp_path}/missing/net"]) == 2
     assert "cannot be written: give a file in a folder that exists" in capsys.readouterr().err
+
+
+KEYS = ("out", "onnx")
+
+
+def exported(run: tuple[Any, Path], folder: Path, key: str, target: Path) -> int:
+    """The exit status of an export with `key` at a target; the other key at a file of its own."""
+    if key == "onnx":
+        pytest.importorskip("onnx")
+    return main([f"checkpoint={run[1]}", *([] if key == "out" else [f"out={folder / 'other'}"]), f"{key}={target}"])
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+def _device(path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root makes devices")
+    os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))  # as /dev/null
+
+
+SPECIAL = {
+    "pipe": os.mkfifo,
+    "socket": _socket,
+    "device": _device,
+    "folder": Path.mkdir,
+    "link to a device": lambda path: path.symlink_to("/dev/null"),
+    "link to a folder": lambda path: path.symlink_to(path.parent),
+    "link to itself": lambda path: path.symlink_to(path),
+    "link into nowhere": lambda path: path.symlink_to("nowhere/file"),
+}
+
+
+@pytest.mark.parametrize("make", SPECIAL.values(), ids=SPECIAL)
+@pytest.mark.parametrize("key", KEYS)
+def test_what_is_no_regular_file_is_refused_and_stays(run, tmp_path, capsys, monkeypatch, key, make):
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    make(Path("target"))
+    before = Path("target").lstat()
+    assert exported(run, tmp_path, key, Path("target")) == 2
+    complaint = capsys.readouterr().err
+    assert f"{key}=target" in complaint
+    assert len(complaint.splitlines()) == 1
+    assert Path("target").lstat() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_link_to_a_file_stays_a_link(run, tmp_path, key):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "target").symlink_to("file")
+    assert exported(run, tmp_path, key, tmp_path / "target") == 0
+    assert (tmp_path / "target").is_symlink()
+    assert len((tmp_path / "file").read_bytes()) > 1000
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_same_net_gives_the_same_bytes_with_the_permissions_of_the_umask(run, tmp_path, key):
+    made = []
+    for mask in (0o022, 0o027, 0o077):
+        before = os.umask(mask)
+        try:
+            assert exported(run, tmp_path, key, tmp_path / f"{mask:o}") == 0
+        finally:
+            os.umask(before)
+        made.append((tmp_path / f"{mask:o}").read_bytes())
+        assert stat.S_IMODE((tmp_path / f"{mask:o}").stat().st_mode) == 0o666 & ~mask
+    assert made[0] == made[1] == made[2]
+
+
+def test_the_bytes_do_not_depend_on_the_order_in_which_metadata_is_written(run, tmp_path):
+    from binlit.packed.store import read, save
+
+    assert main([f"checkpoint={run[1]}", f"out={tmp_path / 'net'}"]) == 0
+    net = read(tmp_path / "net")
+    for number in range(8):  # the library's own order is another one each time
+        save(net, tmp_path / f"{number}")
+        assert (tmp_path / f"{number}").read_bytes() == (tmp_path / "net").read_bytes()
+
+
+def test_nothing_is_written_over_the_checkpoint_or_the_other_file(run, tmp_path, capsys):
+    before = run[1].read_bytes()
+    (tmp_path / "link").symlink_to(run[1])
+    for words, message in (
+        ([f"out={run[1]}"], "is the checkpoint itself: give another name"),
+        ([f"out={tmp_path / 'link'}"], "is the checkpoint itself"),
+        ([f"out={tmp_path / 'a'}", f"onnx={run[1]}"], "is the checkpoint itself"),
+        ([f"out={tmp_path / 'a'}", f"onnx={tmp_path / 'a'}"], "is the file of out= too"),
+    ):
+        assert main([f"checkpoint={run[1]}", *words]) == 2
+        assert message in capsys.readouterr().err
+    assert run[1].read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_disk_that_is_full_is_told_in_a_line(run, tmp_path, capsys, monkeypatch, key):
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "target").write_text("old")
+    with monkeypatch.context() as patch:
+        patch.setattr("binlit.packed.store.os.fsync", full)
+        assert exported(run, tmp_path, key, tmp_path / "target") == 2
+    complaint = capsys.readouterr().err
+    assert "target cannot be written: No space left on device" in complaint
+    assert len(complaint.splitlines()) == 1
+    assert (tmp_path / "target").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
 def test_drawn_bits_are_refused_until_they_are_thresholded(tmp_path, capsys):

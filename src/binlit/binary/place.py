@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 from binlit.binary.reach import (
     OutputSiteWarning,
-    leave_fast_paths,
+    hold_to_modules,
     output_warning,
     refuse_partly_shared,
     refuse_unreachable,
@@ -30,6 +30,7 @@ from binlit.binary.sites import (
     ends_of_chain,
     is_activation,
     layers_with_parameters,
+    module_at,
     output_layer,
     place,
     resolve_layers,
@@ -109,7 +110,7 @@ def binarize(
     ends = {called_last or output_layer(net), *chain_ends}
     for name in _each_once(net, names):
         number = candidates.index(name) + 1 if name in candidates else None
-        rest = net.get_submodule(name) if share < 1 and is_activation(net.get_submodule(name)) else None
+        rest = module_at(net, name) if share < 1 and is_activation(module_at(net, name)) else None
         if isinstance(rest, BinaryActivation):  # placed once before
             rest = getattr(rest, "rest", None)
         unit = BinaryActivation(rule, mode, surrogate, levels, threshold, evaluation, name, number, share, rest)
@@ -117,7 +118,7 @@ def binarize(
         unit.train(net.training)
         unit.first_calls, unit.is_output = 0, name in ends
         _place(net, name, unit)
-        leave_fast_paths(net, name)
+        hold_to_modules(net, name)
         if unit.is_output:
             known = name in (called_last, *chain_ends)
             warnings.warn(output_warning(name, known), OutputSiteWarning, stacklevel=2)
@@ -212,14 +213,14 @@ def set_slope(net: nn.Module, slope: float) -> None:
 
 def _each_once(net: nn.Module, names: Sequence[str]) -> list[str]:
     """The names less those of a place or a module named before: a block at two places of the net is one block."""
-    modules = {name: net.get_submodule(name) for name in names}
+    modules = {name: module_at(net, name) for name in names}
     keys = {name: place(net, name) if is_activation(one) else id(one) for name, one in modules.items()}
     return list({key: name for name, key in reversed(keys.items())}.values())[::-1]
 
 
 def _place(net: nn.Module, name: str, unit: BinaryActivation) -> None:
     parent, _, child = name.rpartition(".")
-    module: Any = net.get_submodule(name)
+    module = module_at(net, name)
     if is_activation(module):
         unit.replaced = module.replaced if isinstance(module, BinaryActivation) else tuple(module.state_dict())
         unit.behind = getattr(module, "behind", False)

@@ -36,8 +36,13 @@ _PAIRS = (nn.RNNBase, nn.LSTMCell, nn.MultiheadAttention, nn.AdaptiveLogSoftmaxW
 
 
 def refuse_unreachable(net: nn.Module, name: str) -> None:
-    """ValueError where no unit can act once for each call of the module `name`, with the module to name instead."""
+    """ValueError where no unit can act once for each call of the module `name`; the message has what to name instead.
+
+    Containers without a pass of their own, parts that are read and not called, outputs that are no tensor.
+    """
     every, parts = dict(net.named_modules(remove_duplicate=False)), name.split(".")
+    if name not in every:
+        raise ValueError(f"site {name!r} does not exist: the net has no such module; give sites=[...] that it has")
     modules = [every[".".join(parts[:depth])] for depth in range(len(parts) + 1)]
     *above, parent, module = modules
     kind = type(module).__name__
@@ -54,7 +59,7 @@ def refuse_unreachable(net: nn.Module, name: str) -> None:
     elif isinstance(_last(module), _PAIRS) or getattr(_last(module), "return_indices", False):
         reason = "sends out more than one tensor, and a unit takes one: name the layer that reads its output"
     elif type(module).forward is nn.Module.forward and "forward" not in vars(module):
-        children = ", ".join(f"{name}.{child}" for child, _ in module.named_children())
+        children = ", ".join([f"{name}.{child}" for child, _ in module.named_children()][:4])
         reason = f"is never called, its parts are: name these ({children})"
     elif isinstance(module, nn.ModuleList | nn.ModuleDict):
         reason = "goes through its parts, and would take the unit for one of them: name the layer that reads its output"
@@ -74,12 +79,12 @@ def _last(module: nn.Module) -> nn.Module:
 
 def refuse_partly_shared(net: nn.Module, names: list[str]) -> None:
     """ValueError where a unit behind one of `names` would stand at a place that is not named, the same module's."""
-    from binlit.binary.sites import is_activation, place
+    from binlit.binary.sites import is_activation, module_at, place
 
     every = list(net.named_modules(remove_duplicate=False))
     named = {place(net, name) for name in names}
     for name in names:
-        module = net.get_submodule(name)
+        module = module_at(net, name)
         if is_activation(module):  # is replaced where it is named, and nowhere else
             continue
         others = [other for other, one in every if one is module and place(net, other) not in named]
@@ -90,10 +95,11 @@ def refuse_partly_shared(net: nn.Module, names: list[str]) -> None:
             )
 
 
-def leave_fast_paths(net: nn.Module, name: str) -> None:
-    """Keeps torch's transformer layers above `name` from the kernels that they choose in evaluation mode.
+def hold_to_modules(net: nn.Module, name: str) -> None:
+    """Makes torch's transformer layers above `name` call what they hold, in evaluation mode and as copies too.
 
-    These compute a whole layer from its weights, and call neither its activation nor its hooks.
+    The kernels that they choose in evaluation mode compute a whole layer from its weights, and call neither its
+    activation nor its hooks.
     """
     module = net
     for part in ["", *name.split(".")]:
@@ -102,6 +108,8 @@ def leave_fast_paths(net: nn.Module, name: str) -> None:
             module.activation_relu_or_gelu = 0  # "neither": torch's own switch
         if isinstance(module, nn.TransformerEncoder):
             module.use_nested_tensor = False  # made for these kernels; a unit takes plain tensors
+        if isinstance(module, nn.TransformerDecoderLayer) and "activation" in module._modules:
+            vars(module)["activation"] = module._modules["activation"]  # a copy that misses it there takes F.relu
 
 
 def watch_first_pass(net: nn.Module) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -44,6 +45,12 @@ def is_activation(module: nn.Module) -> bool:
     """Whether a unit takes the module's place: an activation of torch's, of a subclass, of binlit's, or a unit."""
     quantized = type(module).__module__.startswith("torch.ao.")  # subclasses that send out integers
     return isinstance(module, (BinaryActivation, *_ACTIVATIONS)) and not quantized  # binlit's HardSigmoid is a Hardtanh
+
+
+def module_at(net: nn.Module, name: str) -> Any:
+    """The module that `net` holds under that name (torch's get_submodule takes an attribute that hides it instead)."""
+    parent, _, child = name.rpartition(".")
+    return net.get_submodule(parent)._modules[child]
 
 
 def place(net: nn.Module, name: str) -> tuple[int, str]:

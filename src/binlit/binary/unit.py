@@ -99,12 +99,12 @@ class BinaryActivation(Unit):
         shifted = x - self.threshold if self.threshold else x
         return shifted, shifted * self.slope.to(x.dtype)
 
-    def forward(self, x: Tensor, by_hook: bool = False) -> Tensor:
+    def forward(self, input: Tensor, by_hook: bool = False) -> Tensor:
         if self.behind and not by_hook:  # the module goes through its children, and the hook is still to come
-            return x
-        if self.first_calls is not None and not followed():
-            return self.first_call(x)
-        return self.binarized(x) if self.share == 1 else self.mixed(x)
+            return input
+        if self.first_calls is not None and has_values(input):
+            return self.first_call(input)
+        return self.binarized(input) if self.share == 1 else self.mixed(input)
 
     def first_call(self, x: Tensor) -> Tensor:
         """A call before the net's first pass has ended: it is counted, and what comes out knows where it comes from.
@@ -172,6 +172,11 @@ def follow(real: Tensor, rows: int) -> Tensor:
 def followed() -> bool:
     """Whether torch follows the code to make a graph of it (compile, export, trace) and not for its values."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+
+
+def has_values(x: Any) -> bool:
+    """Whether x is what a net is run for, and not what torch.fx or `followed` puts in its place."""
+    return isinstance(x, Tensor | tuple | list | dict) and not followed()
 
 
 def site_that_sent(x: Tensor) -> str | None:

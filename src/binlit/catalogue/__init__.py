@@ -15,7 +15,6 @@ from binlit.catalogue.options import (
     packaged,
     split,
 )
-from binlit.catalogue.ranges import problem
 
 __all__ = [
     "GROUPS",
@@ -29,6 +28,5 @@ __all__ = [
     "expand", "files",
     "option",
     "packaged",
-    "problem",
     "split",
 ]  # fmt: skip

@@ -37,12 +37,14 @@ class Facts(BaseModel):
 class DatasetFacts(Facts):
     """What a data set gives: images with `labels`, or `episodes` of few-shot learning.
 
-    named_classes: numbers of classes by name; drawings: how many each class has, where that is fixed.
+    named_classes: numbers of classes by name; drawings: how many each class has, where that is fixed; stored: how many
+    images it has for training and validation, and for testing, where that is known.
     """
 
     gives: Literal["labels", "episodes"]
     named_classes: dict[str, int] = {}
     drawings: int | None = None
+    stored: list[int] | None = None
 
 
 class ModelFacts(Facts):

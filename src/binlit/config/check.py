@@ -2,43 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pydantic import create_model
 
-from binlit.catalogue import GROUPS, Option, expand, files, option, packaged, problem, split
+from binlit.catalogue import GROUPS, Option, expand, option, packaged, split
+from binlit.catalogue.ranges import annotation
+from binlit.config.callback_options import part_of, without_idle
+from binlit.config.catalogue import groups
+from binlit.config.cost import too_large
+from binlit.config.device import on_this_machine
 from binlit.config.fit import contradictions
-from binlit.config.read import Config, channels, image_size
-from binlit.config.schema import BINARY, LATER, LATER_BINARY, RUN
-from binlit.errors import ConfigError, did_you_mean, nearest
-
-FIXED = ("name", "_target_", "_partial_")
+from binlit.config.option import OwnOption, schema_of
+from binlit.config.problems import problems_of
+from binlit.config.read import Config, ConfigError, channels, did_you_mean, image_size
+from binlit.config.schema import Run
+from binlit.config.words import check_choice
 
 
 def check(cfg: DictConfig | Config) -> Config:
-    """The config as plain containers, every interpolation resolved and all that follows from others filled in.
-
-    What options of the user's own state of themselves stands under `own`.
+    """The config as plain containers, every interpolation resolved, once it has passed the schema.
 
     Raises:
         ConfigError: the first few things that are wrong, one line each.
     """
-    cfg = resolved(cfg) if isinstance(cfg, DictConfig) else cfg
-    cfg = LATER | cfg
-    problems = list(_misplaced("", cfg, RUN, {**RUN, "own": ""}))
+    if isinstance(cfg, DictConfig):
+        cfg = on_this_machine(resolved(cfg))
+    if isinstance(cfg.get("callbacks"), dict):
+        cfg = cfg | {"callbacks": without_idle(cfg["callbacks"])}
+    problems, options = problems_of(Run, cfg, ""), dict[str, Option]()
+    if not problems:  # what is wrong at the top often comes back in a group that repeats it
+        cfg, options = _with_options(cfg)
+        for path, one in options.items():
+            problems += _option_problems(path, _node(cfg, path), one)
+        for group in ("callbacks", "logger"):
+            for name, node in cfg[group].items():
+                problems += problems_of(part_of(node), node, f"{group}.{name}") if node is not None else []
     if not problems:
-        cfg["binary"] = LATER_BINARY | cfg["binary"]
-        problems = list(_misplaced("binary.", cfg["binary"], BINARY, BINARY))
-    if problems:
-        raise ConfigError("\n".join(problems[:2]))
-    cfg, options = _with_options(cfg)
-    problems = [line for path, one in options.items() for line in _unfit_settings(path, _node(cfg, path), one)]
-    problems = problems or list(contradictions(cfg, options))
+        problems = list(contradictions(cfg, options))
     if problems:
         raise ConfigError("\n".join(problems[:2]))
     return cfg
+
+
+def check_start(cfg: Config, words: Iterable[str]) -> None:
+    """Refuses what only a run about to start can be refused for.
+
+    An option that does not exist (Hydra lets it pass in optional groups), a checkpoint that is not there, a run that
+    is beyond this machine.
+
+    Args:
+        cfg: a checked config.
+        words: the settings that it was composed of.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    for word in words:
+        key, _, choice = word.partition("=")
+        if key in groups():
+            check_choice(key, choice)
+    if cfg["ckpt_path"] is not None:
+        check_checkpoint(Path(cfg["ckpt_path"]), "ckpt_path")
+    for problem in too_large(cfg):
+        raise ConfigError(problem)
+
+
+def check_checkpoint(path: Path, key: str) -> None:
+    """Refuses what is no checkpoint at first sight, before torch is loaded to read it.
+
+    Raises:
+        ConfigError: there is no such file, or it is no archive as torch writes it.
+    """
+    if not path.is_file():
+        raise ConfigError(
+            f"{key}={path} is no file; give a run's checkpoints/last.ckpt to go on from, best.ckpt to test"
+        )
+    try:
+        archive = zipfile.is_zipfile(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{key}={path} cannot be read as a checkpoint ({error.strerror}); give a run's own"
+        ) from error
+    if not archive:
+        raise ConfigError(
+            f"{key}={path} cannot be read as a checkpoint; give a run's checkpoints/last.ckpt or best.ckpt"
+        )
 
 
 def resolved(cfg: DictConfig) -> Config:
@@ -51,9 +106,22 @@ def resolved(cfg: DictConfig) -> Config:
     try:
         container = OmegaConf.to_container(plain, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(unresolved(error)) from error
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def unresolved(error: OmegaConfBaseException) -> str:
+    """What is wrong with an interpolation or a missing value, and what to write instead."""
+    key, said = error.full_key or "config", str(error).splitlines()[0]
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key}=??? stands for a value that is missing; write {key}=VALUE"
+    if found := re.search(r"Environment variable '(.*)' not found", said):
+        return f"{key}: the environment has no {found[1]}; set it, or give a default, ${{oc.env:{found[1]},DEFAULT}}"
+    if found := re.search(r"Interpolation key '(.*)' not found", said):
+        return f"{key}: there is no setting '{found[1]}' for ${{{found[1]}}}; give the value itself, {key}=VALUE"
+    said = said.rpartition("raised while resolving interpolation: ")[2]
+    return f"{key} cannot be made out: {said}; give the value itself, {key}=VALUE"
 
 
 def _with_options(cfg: Config) -> tuple[Config, dict[str, Option]]:
@@ -113,55 +181,40 @@ def _numbered_classes(data: Config, one: Option) -> Config:
     return data | {"classes": named[said] * (len(turns) if isinstance(turns, list) and turns else 1)}
 
 
-def _unfit_settings(path: str, node: Config, one: Option) -> Iterable[str]:
-    """What is wrong with an option's settings, one by one and against each other."""
-    ranges = one.ranges
-    known = {*FIXED, *ranges, *getattr(one.facts, "takes", ()), *(("sites", "layers") if path == "model" else ())}
-    settings = {key: value for key, value in node.items() if key not in known - set(ranges)}
-    if not one.own:
-        if node.get("_target_") != one.target:
-            yield (
-                f"{path}._target_={node.get('_target_')}: {path}={one.name} is {one.target}; give an option of your "
-                "own another name"
-            )
-        yield from _misplaced(f"{path}.", settings, ranges, ranges)
-    else:
-        given = {key: text for key, text in ranges.items() if key in settings}
-        yield from filter(None, (problem(f"{path}.{key}", settings[key], text) for key, text in given.items()))
-    for key, sign, other in one.bounds_by_keys:
-        if key in node and other in node and not _holds(node[key], sign, node[other]):
-            yield f"{path}.{key}={node[key]} must be {sign} {path}.{other}={node[other]}"
+def _option_problems(path: str, node: Config, one: Option) -> list[str]:
+    """Those of one option; an own one's settings are checked where it states their range."""
+    group = path.rpartition(".")[2]
+    derived = {*getattr(one.facts, "takes", ()), *(("sites", "layers") if group == "model" else ())}
+    settings = {key: value for key, value in node.items() if key not in derived}
+    if one.own:
+        schema = create_model("own", __base__=OwnOption, **{k: (annotation(v), ...) for k, v in one.ranges.items()})
+        return problems_of(schema, settings, path) or _other_class(group, node, path)
+    return (
+        problems_of(schema_of(group, one.name), settings, path)
+        or _other_class(group, node, path)
+        or [
+            f"{path}.{key}={node[key]} must be {sign} {path}.{other}={node[other]}"
+            for key, sign, other in one.bounds_by_keys
+            if not {"<": node[key] < node[other], ">": node[key] > node[other]}[sign]
+        ]
+    )
 
 
-def _holds(value: Any, sign: str, bound: Any) -> bool:
-    return {"<": value < bound, "<=": value <= bound, ">": value > bound, ">=": value >= bound}[sign]
-
-
-def _misplaced(prefix: str, node: Config, ranges: Mapping[str, str], known: Mapping[str, str]) -> Iterable[str]:
-    """Settings that do not exist, are missing, or have a value that is not allowed."""
-    for key in node:
-        if key not in known:
-            yield _no_setting(f"{prefix}{key}", node[key], known)
-    for key, text in ranges.items():
-        if key not in node:
-            options = list(files(key))[:3] if key in GROUPS else []
-            yield f"{prefix}{key} is missing; " + (
-                f"choose an option of the group, such as {', '.join(options)}" if options else f"give {text}"
-            )
-        elif wrong := problem(f"{prefix}{key}", node[key], text):
-            yield wrong
-
-
-def _no_setting(path: str, value: Any, known: Iterable[str]) -> str:
-    """The setting does not exist here: which option of the group has it, or what was probably meant."""
-    group, _, key = path.rpartition(".")
-    options = packaged(group) if group in GROUPS else {}
-    if owners := [f"{group}={name}" for name, one in options.items() if key in one.ranges]:
-        return f"{path}={value!r}: the chosen option has no setting '{path}'; {' or '.join(owners)} has it"
-    near = nearest(key, [*known, *([] if group else ["experiment"])])
-    meant = f"+experiment={value}" if near == "experiment" else f"{group}.{near}" if group else near
-    hint = f"did you mean {meant}?" if near else f"known: {', '.join(known)}"
-    return f"{path}={value!r}: there is no setting '{path}'; {hint}"
+def _other_class(group: str, node: Config, path: str) -> list[str]:
+    """An option under a name that is not its own: rows, checks and recipes would take it for another."""
+    ours, name, target = packaged(group), str(node["name"]), node["_target_"]
+    if name in ours and target != ours[name].target:
+        return [
+            f"{path}._target_={target} is not what {group}={name} builds, {ours[name].target}; leave it out, or give a "
+            f"class of your own a name of its own as well, {path}.name=NAME"
+        ]
+    if name in ours or group == "weight":
+        return []
+    if target is None:
+        return [f"{path}.name={name} names no class to build; choose {group}=OPTION{did_you_mean(name, ours)}"]
+    if owners := [known for known, one in ours.items() if one.target == target]:
+        return [f"{path}.name={name} does not change the option; it is {owners[0]}: choose one with {group}=OPTION"]
+    return []
 
 
 def _node(cfg: Config, path: str) -> Config:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from binlit.catalogue import Option, files, packaged
+from binlit.config.callback_options import METRICS, unfit_checkpoints
+from binlit.config.cost import unfit_sizes, unfit_slope
 from binlit.config.read import (
     Config,
     channels,
@@ -18,8 +20,6 @@ from binlit.config.read import (
     no_choice,
 )
 from binlit.errors import did_you_mean
-
-METRICS = ("val/loss", "val/acc", "train/loss", "train/acc")
 
 
 def contradictions(cfg: Config, options: Mapping[str, Option]) -> Iterable[str]:
@@ -103,6 +103,7 @@ def _strangers(
             hint = f" (did you mean {min(max(int(layer), 1), len(sites))}?)"
         else:
             hint = did_you_mean(layer, [*words, *sites])
+        hint = f"; drop the quotes, binary.{key}={layer}" if layer.startswith("[") else hint
         yield (
             f"binary.{key}={layer} does not exist: model '{cfg['model']['name']}' has {len(sites)} {noun}; "
             f"choose {allowed}, a list of these, or {', '.join(words)}{hint}"
@@ -171,6 +172,10 @@ def _misfits(cfg: Config, options: Mapping[str, Option]) -> Iterable[str]:
             "write last for a binary embedding"
         )
     yield from _never_validated(cfg)
+    yield from unfit_slope(cfg)
+    yield from unfit_sizes(cfg)
+    yield from unfit_checkpoints(cfg)
+    yield from _unfit_optimizer(cfg["optimizer"])
     for name, node in cfg["callbacks"].items():
         monitor = (node or {}).get("monitor")
         if monitor is not None and monitor not in METRICS:
@@ -178,6 +183,21 @@ def _misfits(cfg: Config, options: Mapping[str, Option]) -> Iterable[str]:
                 f"callbacks.{name}.monitor={monitor} is not logged; choose {', '.join(METRICS)}"
                 f"{did_you_mean(monitor, METRICS)}"
             )
+
+
+def _unfit_optimizer(node: Config) -> Iterable[str]:
+    """Settings with which weights vanish, or which torch refuses."""
+    lr, decay = node.get("lr", 0), node.get("weight_decay", 0)
+    if lr * decay > 0.1:
+        yield (
+            f"optimizer.lr={lr} with optimizer.weight_decay={decay} takes away {lr * decay:.0%} of each weight at "
+            "every step; give smaller ones"
+        )
+    if node.get("nesterov") and not node.get("momentum"):
+        yield f"optimizer.nesterov=true needs momentum, and optimizer.momentum={node.get('momentum')}; write 0.9"
+    betas = node.get("betas", [])
+    if any(type(value) is int for value in betas):
+        yield f"optimizer.betas={betas} is not allowed: write them with a point, {[float(value) for value in betas]}"
 
 
 def _never_validated(cfg: Config) -> Iterable[str]:

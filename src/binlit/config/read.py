@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from binlit.catalogue import expand
+from binlit.errors import ConfigError as ConfigError
+from binlit.errors import did_you_mean as did_you_mean
+from binlit.errors import nearest as nearest
 
 Config = dict[str, Any]
 

@@ -1,44 +1,71 @@
-"""The keys of a run that belong to no option of a group, and which values they take (see `binlit.catalogue.ranges`)."""
+"""The keys of a run that belong to no option of a group, and which values they take. Nothing here imports torch.
+
+Which keys an option has, and which values they take, its YAML states (see `binlit.catalogue`).
+"""
 
 from __future__ import annotations
 
-LAYERS = "integer | text | null | any integer | text"
+from typing import Annotated, Any, Literal
 
-RUN = {
-    "name": "text",
-    "seed": "integer >= 0 < 4294967296",
-    "threads": "auto | integer >= 1",
-    "output_dir": "text",
-    "data_dir": "text",
-    "resume": "bool",
-    "ckpt_path": "text | null",
-    "passes": "null | integer >= 1 | some integer >= 1",
-    "row": "settings",
-    "dataset": "settings",
-    "model": "settings",
-    "binary": "settings",
-    "weight": "settings",
-    "estimator": "settings",
-    "anneal": "settings",
-    "task": "settings",
-    "optimizer": "settings",
-    "scheduler": "settings",
-    "trainer": "settings",
-    "callbacks": "settings",
-    "logger": "settings",
-}
-# Where the net is binary, and how the bit is made and tested.
-BINARY = {
-    "layer": LAYERS,
-    "weights": LAYERS,
-    "mode": "stochastic | deterministic",
-    "surrogate": "hard_sigmoid | hard_tanh | logistic",
-    "levels": "'01' | pm1",
-    "threshold": "number",
-    "share": "number > 0 <= 1",  # of a site's channels
-    "eval": "auto | sample | threshold | mean",
-    "eval_draws": "integer >= 1",
-}
-# Records from before a key was there lack it.
-LATER = {"passes": None, "weight": None}
-LATER_BINARY = {"weights": None, "share": 1.0}
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from binlit.config.option import Draws, Place, Seed
+
+EvalDraws = Annotated[int, Field(ge=1, le=10_000)]
+Threads = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
+RowValue = str | int | float | bool | None | list[str | int | float | bool | None]
+ROW_KEYS = (  # columns of the table that are filled without being asked
+    "layer", "mode", "estimator", "anneal", "weights", "weight", "share", "seed", "setting", "n", "acc", "loss",
+    "failed", "missing",
+)  # fmt: skip
+
+
+def _free(key: str) -> str:
+    if key in ROW_KEYS or not key:
+        raise ValueError(f"row.{key} is a column that the table has anyhow; give it another name")
+    return key
+
+
+# -- binary ------------------------------------------------------------------------------------------------------------
+class Binary(BaseModel):
+    """Where the net is binary, and how the bit is made and tested."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    layer: int | str | list[int | str] | None
+    weights: int | str | list[int | str] | None = None  # records from before it was there lack it
+    mode: Literal["stochastic", "deterministic"]
+    surrogate: Literal["hard_sigmoid", "hard_tanh", "logistic"]
+    levels: Literal["01", "pm1"]
+    threshold: Annotated[float, Field(ge=-10_000, le=10_000)]  # beyond it no unit's input lies
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of a site's channels; records from before it was there lack it
+    eval: Literal["auto", "sample", "threshold", "mean"]
+    eval_draws: EvalDraws
+
+
+# -- the whole run -----------------------------------------------------------------------------------------------------
+class Run(BaseModel):
+    """The top level. The option of each group is checked by itself."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=100)]
+    seed: Seed
+    threads: Threads
+    output_dir: Place
+    data_dir: Place
+    resume: bool
+    ckpt_path: Place | None
+    passes: Draws | Annotated[list[Draws], Field(min_length=1)] | None = None
+    row: dict[Annotated[str, AfterValidator(_free)], RowValue]
+    dataset: dict[str, Any]
+    model: dict[str, Any]
+    binary: Binary
+    weight: dict[str, Any] | None = None
+    estimator: dict[str, Any]
+    anneal: dict[str, Any]
+    task: dict[str, Any]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+    trainer: dict[str, Any]
+    callbacks: dict[str, dict[str, Any] | None]
+    logger: dict[str, dict[str, Any] | None]
+    own: dict[str, dict[str, Any]] = {}  # what options of the user's own state of themselves, by group

@@ -17,6 +17,9 @@ from binlit.dataset.images import Images
 from binlit.dataset.stored import StoredImages
 
 SIDE, VALUES = 32, 3 * 32 * 32
+BATCH = 10_000  # images in a file of CIFAR-10
+COMPRESSED = 15  # the kind of an element in a .mat file (MAT-File Format, level 5)
+MAT_LARGEST = 300_000_000  # bytes unpacked; SVHN's training part has 225 million
 DAMAGES = (ValueError, LookupError, TypeError, OSError)  # what a damaged file of any kind may bring about
 
 
@@ -47,6 +50,8 @@ class Cifar10(ColourImages):
     title = "CIFAR10"
     folders: ClassVar[tuple[str, ...]] = ("cifar-10-batches-py", "cifar-10-batches-bin")
     files = "data_batch_1 to data_batch_5 and test_batch (.bin for the binary version)"
+    makes: ClassVar[tuple[str, ...]] = ("cifar-10-python.tar.gz",)
+    counts = ((5000,) * 10, (1000,) * 10)
     parts_of = (tuple(f"data_batch_{i}" for i in range(1, 6)), ("test_batch",))
 
     def holds(self, place: Path) -> bool:
@@ -85,6 +90,10 @@ class Svhn(ColourImages):
     title = "SVHN"
     folders: ClassVar[tuple[str, ...]] = ("SVHN", "svhn", ".")
     files = "train_32x32.mat and test_32x32.mat"
+    counts = (
+        (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659),
+        (1744, 5099, 4149, 2882, 2523, 2384, 1977, 2019, 1660, 1595),
+    )
 
     def holds(self, place: Path) -> bool:
         return all((place / f"{part}_32x32.mat").is_file() for part in ("train", "test"))
@@ -98,9 +107,10 @@ class Svhn(ColourImages):
         from scipy.io.matlab import MatReadError
 
         try:
-            content = loadmat(path)
+            _check_unpacked(path, MAT_LARGEST)
+            content = loadmat(path, variable_names=["X", "y"])
             pixels, labels = content["X"], content["y"].reshape(-1)
-        except (*DAMAGES, MatReadError, zlib.error, NotImplementedError) as error:
+        except (*DAMAGES, MatReadError, zlib.error, NotImplementedError, MemoryError) as error:
             raise DataError(f"{path} is damaged or no SVHN file ({error}): put a whole copy in its place") from error
         if pixels.dtype != np.uint8 or pixels.shape != (SIDE, SIDE, 3, len(labels)):
             raise DataError(
@@ -119,6 +129,25 @@ class Svhn(ColourImages):
             torchvision.datasets.SVHN(str(root / self.folders[0]), part, download=True)
 
 
+def _check_unpacked(path: Path, limit: int) -> None:
+    """Unpacks what is compressed in a .mat file, keeping none of it; raises ValueError where it comes to too much."""
+    if path.stat().st_size > limit:
+        raise ValueError("it is too large")
+    with path.open("rb") as file:
+        order = "<" if file.read(128)[126:] == b"IM" else ">"  # the header's end says how numbers are written
+        while tag := file.read(8):
+            kind, size = np.frombuffer(tag, f"{order}u4").tolist()
+            left, unpacker = size, zlib.decompressobj()
+            while left > 0 and kind == COMPRESSED and (block := file.read(min(left, 1 << 16))):
+                left -= len(block)
+                while block:
+                    limit -= len(unpacker.decompress(block, 1 << 20))
+                    block = unpacker.unconsumed_tail
+                    if limit < 0:
+                        raise ValueError("it unpacks to more than any SVHN file holds")
+            file.seek(left, 1)
+
+
 def _check_labels(path: Path, labels: np.ndarray, first: int, last: int) -> None:
     if labels.dtype.kind not in "iu":
         raise DataError(f"{path} has labels of type {labels.dtype}, not integers: put the original in its place")
@@ -128,20 +157,26 @@ def _check_labels(path: Path, labels: np.ndarray, first: int, last: int) -> None
 
 
 def _binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    raw = np.fromfile(path, np.uint8)
-    if len(raw) == 0 or len(raw) % (1 + VALUES):
+    size = path.stat().st_size
+    if size == 0 or size % (1 + VALUES) or size > BATCH * (1 + VALUES):
         raise DataError(
-            f"{path} holds {len(raw)} bytes, not a multiple of {1 + VALUES} (label and image): put a whole copy in its "
-            "place"
+            f"{path} holds {size} bytes, not a multiple of {1 + VALUES} (label and image) up to {BATCH} of them: put a "
+            "whole copy in its place"
         )
+    raw = np.fromfile(path, np.uint8)
     records = raw.reshape(-1, 1 + VALUES)
     return records[:, 1:], records[:, 0]
 
 
 def _pickled_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
+        if path.stat().st_size > 2 * BATCH * (1 + VALUES):
+            raise ValueError("it is too large")
         content = _Arrays(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-        pixels, labels = content[b"data"], np.asarray(content[b"labels"])
+        pixels, labels = content[b"data"], content[b"labels"]
+        if isinstance(labels, list) and not all(isinstance(label, int) for label in labels):
+            raise ValueError("its labels are no integers")  # lists within lists may unfold without end
+        labels = np.asarray(labels)
         good = pixels.dtype == np.uint8 and pixels.shape == (len(labels), VALUES)
     except (*DAMAGES, pickle.UnpicklingError, EOFError, AttributeError, MemoryError) as error:
         raise DataError(f"{path} is damaged or no CIFAR-10 batch ({error}): put a whole copy in its place") from error

@@ -7,6 +7,7 @@ Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -16,30 +17,44 @@ from torch import Tensor
 
 from binlit.dataset.errors import DataError
 
+LARGEST = 60_000 * 28 * 28  # bytes: MNIST's training images
+
 
 def read_idx(path: Path) -> Tensor:
     """The file's content as a uint8 tensor of the shape that its header gives. The file is only read.
 
+    No more is read or unpacked than the header announces, and that is no more than the largest such file holds.
+
     Raises:
-        DataError: the file is truncated, has bytes too many, or is no idx file of uint8.
+        DataError: the file is truncated, has bytes too many, is too large, or is no idx file of uint8.
     """
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(4)
+            if len(head) < 4 or head[:3] != b"\x00\x00\x08" or not 1 <= head[3] <= 3:
+                raise DataError(
+                    f"{path} is not an idx file of bytes (it begins with {head!r}): put the original in its place"
+                )
+            raw = file.read(4 * head[3])
+            shape = np.frombuffer(raw[: len(raw) // 4 * 4], ">i4").tolist()
+            size = math.prod(shape)
+            if min(shape, default=0) < 0 or size > LARGEST:
+                raise DataError(
+                    f"{path} announces {' x '.join(map(str, shape))} bytes, which no such file holds: put the original "
+                    "in its place"
+                )
+            content = file.read(size + 1) if len(shape) == head[3] else b""
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}): put a whole copy in its place") from error
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or not 1 <= raw[3] <= 3:
+    if len(shape) < head[3] or len(content) != size:
+        start = 4 + len(raw)
+        more = "or more " if len(content) > size else ""
         raise DataError(
-            f"{path} is not an idx file of bytes (it begins with {raw[:4]!r}): put the original in its place"
+            f"{path} holds {start + len(content)} {more}bytes, but its header announces {start + size} "
+            f"({' x '.join(map(str, shape)) if len(shape) == head[3] else 'cut within the header'}): put a whole copy "
+            "in its place"
         )
-    dims = raw[3]
-    shape = np.frombuffer(raw, ">i4", count=dims, offset=4).tolist() if len(raw) >= 4 + 4 * dims else []
-    start, size = 4 + 4 * dims, int(np.prod(shape, dtype=np.int64))
-    if not shape or len(raw) != start + size:
-        raise DataError(
-            f"{path} holds {len(raw)} bytes, but its header announces {start + size} "
-            f"({' x '.join(map(str, shape)) or 'cut within the header'}): put a whole copy in its place"
-        )
-    return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=start).reshape(shape).copy())
+    return torch.from_numpy(np.frombuffer(content, np.uint8).reshape(shape).copy())
 
 
 def read_labelled(folder: Path, part: str, classes: int) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +31,14 @@ class Mnist(StoredImages):
     folders: ClassVar[tuple[str, ...]] = ("MNIST/raw",)
     files = "the four idx files (.gz or unpacked)"
     mean, std = 0.1307, 0.3081
+    counts = (
+        (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+        (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+    )
+    sums: ClassVar[dict[str, str]] = {  # SHA-256 of each part's unpacked images
+        "train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+        "t10k": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    }
 
     def __init__(self, data_dir: str = "data", *args: Any, image_size: int = 28, **settings: Any) -> None:
         super().__init__(data_dir, *args, **settings)
@@ -46,6 +55,9 @@ class Mnist(StoredImages):
 
     def _part(self, place: Path, part: str) -> Images:
         images, labels = read_labelled(place, part, self.classes)
+        whole = len(images) == sum(self.counts[part != "train"])
+        if whole and hashlib.sha256(images.numpy().data).hexdigest() != self.sums[part]:
+            self._warn(f"{place}: the {part} images are another set's, or bytes have changed")
         return Images(F.pad(images, [self.border] * 4), labels)
 
     def fetch(self, root: Path) -> None:
@@ -64,3 +76,8 @@ class FashionMnist(Mnist):
     folders: ClassVar[tuple[str, ...]] = ("FashionMNIST/raw",)
     system_folders: ClassVar[tuple[str, ...]] = ("/usr/share/datasets/fashion-mnist",)
     mean, std = 0.2860, 0.3530
+    counts = ((6000,) * 10, (1000,) * 10)
+    sums: ClassVar[dict[str, str]] = {
+        "train": "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
+        "t10k": "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
+    }

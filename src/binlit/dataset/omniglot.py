@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ SIDE, EACH = 105, 20
 PACKED = -(-SIDE * SIDE // 8)  # bytes of one image's bits
 AT_ONCE = 50  # characters unpacked at once
 FORMAT = "v1"  # of the cached file
+LARGEST = 1 << 16  # bytes of one drawing's PNG: a hundred times what the largest has
 DIRECTORY = 1 << 22  # bytes at the end of a zip that hold its directory: 2 MB are those of 19,280 images
 SPLITS = ("background", "vinyals")
 FOLDER = "omniglot-py"
@@ -73,7 +74,7 @@ class Source:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - DIRECTORY))
                 return hashlib.sha256(f"{size} ".encode() + file.read()).hexdigest()
-        files = sorted(self.path.glob("*/*/*.png"))
+        files = self._files()
         lines = [f"{'/'.join(file.parts[-3:])} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -84,18 +85,42 @@ class Source:
             DataError: the zip is damaged; the message names it, and the image where it is one.
         """
         if self.path.is_dir():
-            for file in sorted(self.path.glob("*/*/*.png")):
-                yield "/".join(file.parts[-3:]), file.read_bytes()
+            for file in self._files():
+                name = "/".join(file.parts[-3:])
+                if file.stat().st_size > LARGEST:
+                    raise DataError(f"{self.path}: {name} is damaged (larger than any drawing); fetch it again")
+                yield name, file.read_bytes()
             return
         try:
             with zipfile.ZipFile(self.path) as archive:
-                for name in sorted(name for name in archive.namelist() if name.endswith(".png")):
+                for name in sorted(filter(_is_drawing, archive.namelist())):
                     try:
-                        yield "/".join(name.split("/")[-3:]), archive.read(name)
-                    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
+                        content = _member(archive, name)
+                    except Exception as error:  # of zipfile, or of what unpacks
                         raise DataError(f"{self.path}: {name} is damaged ({error}); fetch the zip again") from error
-        except zipfile.BadZipFile as error:
+                    yield "/".join(name.split("/")[-3:]), content
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, MemoryError) as error:
             raise DataError(f"{self.path} is no zip file, or is cut off ({error}); fetch it again") from error
+
+    def _files(self) -> list[Path]:
+        return sorted(file for file in self.path.glob("*/*/*.png") if _is_drawing(file.as_posix()) and file.is_file())
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A drawing, unpacked no further than a drawing goes, whatever size the zip's directory gives."""
+    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("packed in a way in which drawings are not")  # the others unpack all at once
+    with archive.open(name) as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError("larger than any drawing")
+    return content
+
+
+def _is_drawing(name: str) -> bool:
+    """Whether a file is one; macOS puts a shadow of each, ._0001_01.png, beside it or under __MACOSX."""
+    parts = name.split("/")
+    return parts[-1].endswith(".png") and not parts[-1].startswith("._") and "__MACOSX" not in parts
 
 
 def load_omniglot(
@@ -145,8 +170,8 @@ def source(part: str, data_dir: Path, download: bool) -> Source:
         try:
             if there := found(fetched(FOLDER, lambda root: found(root, part, whole=True), fetch), part):
                 return there
-        except (OSError, RuntimeError, zipfile.BadZipFile) as error:
-            why = f"the download failed ({str(error).splitlines()[0]})"
+        except DataError as error:
+            why = str(error)
     looked = ", ".join(str(root / FOLDER) for root in roots(data_dir))
     raise DataError(
         f"no {part}.zip and no folder {part} in {looked}, and {why}. Put them there, or set BINLIT_DATA_DIR to a "
@@ -202,7 +227,8 @@ def decode(source: Source) -> np.ndarray:
     ]
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
     surplus = []
-    with Progress(transient=True) as progress:
+    with warnings.catch_warnings(), Progress(transient=True) as progress:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # such a one is refused below
         task = progress.add_task(f"decoding {source.path.name}", total=len(wanted) * EACH)
         for name, content in source.images():
             images = drawn.get(name.rpartition("/")[0])
@@ -222,12 +248,14 @@ def decode(source: Source) -> np.ndarray:
 def _bits(content: bytes, name: str) -> np.ndarray:
     """One PNG as packed bits, (1379,) uint8, paper 1."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.verify()  # the checksums, which decoding leaves alone
-        with Image.open(io.BytesIO(content)) as image:
-            pixels = np.asarray(image.convert("L")) > 127
-    except (OSError, SyntaxError, ValueError) as error:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            size = image.size
+            if size == (SIDE, SIDE):  # of another nothing is unpacked
+                image.verify()  # the checksums, which decoding leaves alone
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            pixels = np.asarray(image.convert("L")) > 127 if size == (SIDE, SIDE) else None
+    except Exception as error:  # whatever Pillow makes of a damaged file
         raise DataError(f"{name} is damaged: {error}; fetch it again") from error
-    if pixels.shape != (SIDE, SIDE):
-        raise DataError(f"{name} is {pixels.shape[1]}x{pixels.shape[0]}, not {SIDE}x{SIDE}; fetch it again")
+    if pixels is None:
+        raise DataError(f"{name} is {size[0]}x{size[1]}, not {SIDE}x{SIDE}; fetch it again")
     return np.packbits(pixels.reshape(-1))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import ClassVar, NoReturn
+
+from torch import Tensor
 
 from binlit.dataset.errors import DataError
 from binlit.dataset.fetch import fetched, roots
@@ -23,6 +26,8 @@ class StoredImages(ImageData):
     folders: ClassVar[tuple[str, ...]]  # below a data folder; downloads land in the first
     system_folders: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[str]  # what to put there, in words
+    makes: ClassVar[tuple[str, ...]] = ()  # what a download leaves in ./data beside the first of `folders`
+    counts: ClassVar[tuple[tuple[int, ...], tuple[int, ...]]]  # published: images of each class, training and test part
 
     def __init__(
         self,
@@ -62,13 +67,42 @@ class StoredImages(ImageData):
         place = next((place for place in self.places() if self.holds(place)), None)
         if place is None:
             place = self._downloaded() if self.download else self._missing("dataset.download is false")
-        return self.read(place)
+        try:
+            train, test = self.read(place)
+        except OSError as error:
+            raise DataError(f"{error.filename or place} cannot be read: {error.strerror or error}") from error
+        self._check(place, train.labels, test.labels)
+        return train, test
+
+    def _check(self, place: Path, train: Tensor, test: Tensor) -> None:
+        """Compares the labels with the published set's; of another set or a part of it a warning says so.
+
+        Raises:
+            DataError: the parts are swapped, do not belong together, or are too small for a set.
+        """
+        found, published = (len(train), len(test)), tuple(sum(part) for part in self.counts)
+        has = f"{place} holds {found[0]:,} training and {found[1]:,} test images, {self.title} has "
+        has += f"{published[0]:,} and {published[1]:,}"
+        if found == published:
+            each = tuple(tuple(labels.bincount(minlength=self.classes).tolist()) for labels in (train, test))
+            if each != self.counts:
+                self._warn(f"{place}: the classes are not as large as in {self.title}")
+        elif found[0] < found[1]:
+            raise DataError(f"{has}: training and test files are swapped; put each in its place ({self.files})")
+        elif found[0] == published[0] or found[0] < self.classes:
+            raise DataError(f"{has}: put the originals in their place ({self.files})")
+        else:
+            self._warn(has)
+
+    def _warn(self, what: str) -> None:
+        print(f"binlit: warning: {what}: what is found on these images is no result on {self.title}", file=sys.stderr)
 
     def _downloaded(self) -> Path:
+        makes = (self.folders[0].partition("/")[0], *self.makes)
         try:
-            root = fetched(self.title, lambda root: self.holds(root / self.folders[0]), self.fetch)
-        except (OSError, RuntimeError) as error:
-            self._missing(f"the download failed ({str(error).splitlines()[0]})")
+            root = fetched(self.title, lambda root: self.holds(root / self.folders[0]), self.fetch, makes)
+        except DataError as error:
+            self._missing(str(error))
         return root / self.folders[0]
 
     def _missing(self, why: str) -> NoReturn:

@@ -17,7 +17,15 @@ from torch import Tensor
 
 from binlit.estimator.base import Call
 from binlit.estimator.recording import Recording
-from binlit.estimator.score_function import LeaveOneOut, Scored, ScoreFunction, draw, in_layout_of, rand_draws, weighed
+from binlit.estimator.score_function import (
+    LeaveOneOut,
+    Scored,
+    ScoreFunction,
+    draw,
+    in_memory_format_of,
+    rand_draws,
+    weighed,
+)
 
 
 class Paired(ScoreFunction):
@@ -39,7 +47,7 @@ class Paired(ScoreFunction):
         one, other, direction, chance = self.couple(logits.detach(), count)
         weights = None if chance is None else 2 * torch.cat([chance, 1 - chance])
         score = weighed(torch.cat([direction, -direction]), logits)
-        return in_layout_of(logits, torch.cat([one, other])), score, weights
+        return in_memory_format_of(logits, torch.cat([one, other])), score, weights
 
     def couple(self, logits: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Logits (N, ...) -> (bits of one lane, of the other, direction of the one), (groups, N, ...) each.
@@ -122,7 +130,7 @@ class Arms(LeaveOneOut):
         variance = rare * (1 - rare)
         # (b - p) / (1 - rho) with 1 - rho = (rare - both) / variance; at p = 0 and 1 nothing varies
         directions = (bits - p) * (variance / (rare - both).clamp_min(torch.finfo(p.dtype).tiny))
-        return in_layout_of(logits, bits), weighed(directions, logits), None
+        return in_memory_format_of(logits, bits), weighed(directions, logits), None
 
 
 class BitFlip(Paired):
@@ -145,6 +153,6 @@ class BitFlip(Paired):
         chosen = torch.randint(units, (groups, rows, 1), device=flat.device)
         p = torch.sigmoid(flat).expand(groups, -1, -1).gather(2, chosen)  # (groups, rows, 1)
         direction = torch.zeros_like(bits).scatter(2, chosen, 2 * units * p * (1 - p))
-        lanes = (bits.scatter(2, chosen, 1.0), bits.scatter(2, chosen, 0.0), direction)
-        one, other, direction = (lane.view(groups, *logits.shape) for lane in lanes)
-        return one, other, direction, p.squeeze(2)
+        shape = (groups, *logits.shape)
+        one, other = (bits.scatter(2, chosen, value).view(shape) for value in (1.0, 0.0))
+        return one, other, direction.view(shape), p.squeeze(2)

@@ -144,8 +144,7 @@ class Nvil(ScoreFunction):
 
     def loss(self, step: Recording, losses: Tensor, rewards: Tensor) -> Tensor:
         total, rewards = super().loss(step, losses, rewards), rewards.detach()
-        spread, centre = [], rewards.mean()
-        at_site = rewards
+        spread, centre, at_site = [], rewards.mean(), rewards
         for drawn in reversed(step.draws):
             missed = at_site - self.centre(step, at_site) - drawn.predicted
             # divided by the variance, so that the size of a step does not depend on the scale of the loss

@@ -73,20 +73,13 @@ class Draw:
 
 
 class Recording:
-    """What the score function of a net records in one step, site by site.
-
-    Attributes:
-        draws: one for each site that was reached, in this order, of the estimator's own kind of `Draw`.
-        layout: of the rows behind the last site that was reached.
-        weights: see `Step.loss`.
-        with_gradient: whether gradients were on where the step began.
-    """
+    """What the score function of a net records in one step, site by site."""
 
     def __init__(self) -> None:
-        self.draws: list[Any] = []
-        self.layout = Layout()
-        self.weights: Tensor | None = None
-        self.with_gradient = torch.is_grad_enabled()
+        self.draws: list[Any] = []  # one for each site that was reached, of the estimator's own kind of `Draw`
+        self.layout = Layout()  # of the rows behind the last site that was reached
+        self.weights: Tensor | None = None  # see `Step.loss`
+        self.with_gradient = torch.is_grad_enabled()  # where the step began
 
     def refuse_second_draw(self, site: str) -> None:
         """Raises StepError where the site has already drawn in this step."""

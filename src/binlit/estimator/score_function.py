@@ -102,13 +102,16 @@ class ScoreFunction(Estimator):
         raise NotImplementedError
 
     def loss(self, step: Recording, losses: Tensor, rewards: Tensor) -> Tensor:
-        total, rewards = expected(step, losses), rewards.detach()
+        if any(drawn.weights is not None for drawn in step.draws):  # lanes that p did not draw do not count alike
+            for drawn in reversed(step.draws):
+                losses = mean_over_lanes(drawn, losses)
+        total, rewards = losses.mean(), rewards.detach()
         for number, drawn in reversed(list(enumerate(step.draws))):
             laid = step.weighted(self.advantage(step, drawn, rewards)) * drawn.score
             for earlier in step.draws[:number]:
                 laid = laid if earlier.weights is None else laid * earlier.weights  # dimensions in front are later ones
             total = add_gradient(total, laid.mean())
-            rewards = behind(drawn, rewards)
+            rewards = mean_over_lanes(drawn, rewards)
         return total
 
 
@@ -150,20 +153,11 @@ def open_step(estimator: Estimator, call: Call) -> Recording:
     return call.step
 
 
-def behind(drawn: Scored, values: Tensor) -> Tensor:
+def mean_over_lanes(drawn: Scored, values: Tensor) -> Tensor:
     """Values (*repeats, B) averaged over the lanes that the site opened: an estimate of E[value | below]."""
     if not drawn.branched:
         return values
     return values.mean(0) if drawn.weights is None else (drawn.weights * values).mean(0)
-
-
-def expected(step: Recording, losses: Tensor) -> Tensor:
-    """The mean loss; lanes that were not drawn from p are weighted."""
-    if all(drawn.weights is None for drawn in step.draws):
-        return losses.mean()
-    for drawn in reversed(step.draws):
-        losses = behind(drawn, losses)
-    return losses.mean()
 
 
 class Reinforce(ScoreFunction):
@@ -263,7 +257,7 @@ def weighed(weights: Tensor, logits: Tensor) -> Tensor:
         return torch.einsum("knu,nu->kn", weights.flatten(2).to(phi.dtype), phi)
 
 
-def in_layout_of(like: Tensor, lanes: Tensor) -> Tensor:
+def in_memory_format_of(like: Tensor, lanes: Tensor) -> Tensor:
     """lanes (K, N, ...) in the memory layout of `like` (N, ...), so that what comes behind stays as fast."""
     if not _is_channels_last(like):
         return lanes.contiguous()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from binlit.files import whole
 from binlit.results.family import colour, family, unbiased
 
 MARKS = ("o", "s", "^", "D", "v", "P")
@@ -52,7 +53,8 @@ def draw_figures(table: pd.DataFrame, path: Path) -> None:
         for i, net in enumerate(nets)
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(nets), frameon=False, fontsize=9)
-    figure.savefig(path, dpi=120)
+    with whole(path) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def _net(units: str, steps: int) -> str:
@@ -92,4 +94,5 @@ def draw_toys(toys: Sequence[dict[str, Any]], path: Path) -> None:
         row[0].set_ylabel("p = P(b = 1)")
     for ax in axes[-1]:
         ax.set_xlabel("step of Adam")
-    figure.savefig(path, dpi=110)
+    with whole(path) as file:
+        figure.savefig(file, format="png", dpi=110)

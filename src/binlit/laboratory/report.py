@@ -11,10 +11,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from binlit.files import write_whole
 from binlit.paths import RECORDS
 from binlit.results.family import family
 from binlit.results.markdown import markdown_table
-from binlit.results.record import write_whole
 
 Record = dict[str, Any]
 HEADINGS = {

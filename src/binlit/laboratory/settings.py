@@ -6,26 +6,27 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from binlit.catalogue import packaged, problem, split
+from binlit.catalogue import packaged, split
 from binlit.config.check import resolved
-from binlit.config.read import Config
-from binlit.errors import ConfigError, did_you_mean, nearest
+from binlit.config.option import Count, Place, Rate, Seed, schema_of
+from binlit.config.problems import problems_of
+from binlit.config.read import Config, ConfigError, did_you_mean
+from binlit.config.schema import Threads
 from binlit.paths import config_dir
 
 LARGEST = 12  # binary units: 4,096 configurations
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-Natural = Annotated[int, Field(ge=0)]
+Natural = Annotated[int, Field(ge=0, le=100_000)]
+Few = Annotated[int, Field(ge=1, le=1_000)]
 
 
 class Toys(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     targets: list[Annotated[float, Field(gt=0, lt=0.5)]]
     steps: Count
-    rate: Positive
-    copies: Count
+    rate: Rate
+    copies: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Study(BaseModel):
@@ -34,17 +35,17 @@ class Study(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     estimators: Literal["all"] | list[str]
     units: Annotated[list[Annotated[list[Count], Field(min_length=1, max_length=2)]], Field(min_length=1)]
-    inputs: Count
-    examples: Count
+    inputs: Few
+    examples: Few
     steps: Annotated[list[Natural], Field(min_length=1)]
-    draws: Annotated[int, Field(ge=1000, multiple_of=1000)]
+    draws: Annotated[int, Field(ge=1000, le=1_000_000, multiple_of=1000)]
     settle: Natural
     epoch: Count
-    seed: Natural
+    seed: Seed
     options: dict[str, dict[str, Any]]
     toys: Toys
-    threads: Count | Literal["auto"]
-    output_dir: str
+    threads: Threads
+    output_dir: Place
 
 
 def check_study(cfg: DictConfig) -> Config:
@@ -54,16 +55,8 @@ def check_study(cfg: DictConfig) -> Config:
         ConfigError: the first thing that is wrong.
     """
     study = resolved(cfg)
-    try:
-        Study.model_validate(study)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        key = str(detail["loc"][0])
-        if detail["type"] == "extra_forbidden":
-            raise ConfigError(
-                f"there is no setting '{key}'; did you mean {nearest(key, Study.model_fields)}?"
-            ) from error
-        raise ConfigError(f"{key}={study.get(key)!r} is not allowed: {detail['msg']}") from error
+    if problems := problems_of(Study, study, ""):
+        raise ConfigError("\n".join(problems[:2]))
     for units in study["units"]:
         if sum(units) > LARGEST:
             raise ConfigError(f"units={units} are {sum(units)} in all: enumeration is kept to {LARGEST}")
@@ -71,7 +64,9 @@ def check_study(cfg: DictConfig) -> Config:
     study["estimators"] = known if study["estimators"] == "all" else study["estimators"]
     for name in [*study["estimators"], *study["options"]]:
         if name not in known:
-            raise ConfigError(f"estimator {name} does not exist{did_you_mean(name, known)}; choose {', '.join(known)}")
+            raise ConfigError(
+                f"estimators: {name} does not exist; choose {', '.join(known)}{did_you_mean(str(name), known)}"
+            )
     for name in study["estimators"]:
         estimator_node(name, study["options"].get(name, {}))
     return study
@@ -89,17 +84,16 @@ def estimator_node(name: str, options: Config) -> Config:
         if key not in node:
             raise ConfigError(f"options.{name}.{key}: there is no such option; known: {', '.join(map(str, node))}")
         node[key] = value
-    try:
+    try:  # within a run that says nothing of passes
         plain = OmegaConf.to_container(OmegaConf.create({"passes": None, "estimator": node}).estimator, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"options.{name}.{error.full_key} is missing; give it a value") from error
     assert isinstance(plain, dict)
-    node, _ = split("estimator", {str(key): value for key, value in plain.items()})
+    plain, _ = split("estimator", {str(key): value for key, value in plain.items()})
     one = packaged("estimator")[name]
-    for key, text in one.ranges.items():
-        if wrong := problem(f"options.{name}.{key}", node.get(key), text):
-            raise ConfigError(wrong)
-    counts = node.get(one.facts.per_site, one.facts.fewest_draws)
+    if problems := problems_of(schema_of("estimator", name), plain, f"options.{name}"):
+        raise ConfigError(problems[0])
+    counts = plain.get(one.facts.per_site, one.facts.fewest_draws)
     if (max(counts) if isinstance(counts, list) else counts) < one.facts.fewest_draws:
         raise ConfigError(f"options.{name}.{one.facts.per_site}={counts}: it needs at least {one.facts.fewest_draws}")
-    return node
+    return plain

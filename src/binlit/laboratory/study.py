@@ -98,5 +98,5 @@ def _record(study: Config, name: str, node: Config) -> Record:
         "config": plain,
         "versions": versions(),
         "commit": commit(),
-        "hardware": hardware(),
+        "hardware": hardware("cpu"),
     }

@@ -19,7 +19,7 @@ def word_count(bits: int) -> int:
 def pack(bits: NDArray) -> Words:
     """(..., K), zero is off and anything else is on -> (..., ceil(K / 64)) little-endian uint64."""
     width = word_count(bits.shape[-1])
-    packed = np.packbits(bits.astype(bool), axis=-1, bitorder="little")
+    packed = np.packbits(bits.astype(bool, copy=False), axis=-1, bitorder="little")
     whole = np.zeros((*bits.shape[:-1], 8 * width), np.uint8)
     whole[..., : packed.shape[-1]] = packed
     return whole.view("<u8").astype(np.uint64, copy=False)

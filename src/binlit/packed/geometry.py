@@ -23,16 +23,34 @@ def tap_patterns(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> tuple
         masks: (P, kh * kw), the P different patterns in a fixed order.
         of: (Hout * Wout,), the pattern of each output position, row by row.
     """
+    (rows, of_row), (columns, of_column) = _axes(size, kernel, stride, padding)
+    high, wide = (
+        (spans[:, :1] <= np.arange(k)) & (np.arange(k) < spans[:, 1:])
+        for spans, k in zip((rows, columns), kernel, strict=True)
+    )
+    masks = (high[:, None, :, None] & wide[None, :, None, :]).reshape(len(rows) * len(columns), -1)
+    return masks, (of_row[:, None] * np.int32(len(columns)) + of_column).reshape(-1)
+
+
+def pattern_count(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> int:
+    """P of `tap_patterns`, without making them."""
+    (rows, _), (columns, _) = _axes(size, kernel, stride, padding)
+    return len(rows) * len(columns)
+
+
+def _axes(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> list[tuple[NDArray[np.int64], NDArray[np.int32]]]:
+    """Along height, then width: the different spans (P, 2) of taps inside, as they come first, and which is where."""
     axes = []
     for s, k, t, p, o in zip(size, kernel, stride, padding, out_size(size, kernel, stride, padding), strict=True):
-        starts = np.arange(o)[:, None] * t - p + np.arange(k)
-        inside = (starts >= 0) & (starts < s)  # (o, k)
-        known: dict[bytes, int] = {}
-        of = [known.setdefault(row.tobytes(), len(known)) for row in inside]
-        axes.append((np.stack([np.frombuffer(key, bool) for key in known]), np.array(of, np.int32)))
-    (rows, of_row), (columns, of_column) = axes
-    masks = (rows[:, None, :, None] & columns[None, :, None, :]).reshape(len(rows) * len(columns), -1)
-    return masks, (of_row[:, None] * len(columns) + of_column).reshape(-1)
+        start = np.arange(o) * t - p
+        first, end = np.clip(-start, 0, k), np.clip(s - start, 0, k)
+        first, end = np.where(first < end, first, 0), np.where(first < end, end, 0)  # one pattern for none inside
+        codes, earliest, of = np.unique(first * (k + 1) + end, return_index=True, return_inverse=True)
+        order = np.argsort(earliest)
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        axes.append((np.stack(np.divmod(codes[order], k + 1), -1), place[of.reshape(-1)]))
+    return axes
 
 
 def windows(x: NDArray, kernel: Pair, stride: Pair, padding: Pair, fill: int = 0) -> Iterator[tuple[int, NDArray]]:

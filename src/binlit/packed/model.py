@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +12,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binlit.packed import bits
-from binlit.packed.bits import Words, word_count
-from binlit.packed.geometry import patches, tap_patterns, windows
+from binlit.packed.bits import Words
+from binlit.packed.bounds import MEMORY as _MEMORY
+from binlit.packed.bounds import working_memory
+from binlit.packed.geometry import Pair, patches, tap_patterns, windows
 from binlit.packed.native import NativeError, NativeKernel
+from binlit.packed.net import Layer, PackedError, PackedNet, Pool
 from binlit.packed.reference import Integers, Kernel, NumpyKernel
-from binlit.packed.store import Layer, PackedError, PackedNet, Pool, read
+from binlit.packed.store import read
 
 KERNELS, FIRST = ("auto", "native", "numpy"), ("auto", "int8", "planes")
-_MEMORY = 32 << 20  # bytes that one layer's patches and sums of a batch may take
 
 
 class NumpyKernelWarning(UserWarning):
     """The compiled kernel was not to be had, and numpy, which is slower, takes its place."""
 
 
-def load(path: str | Path, kernel: str = "auto", threads: int = 1, first_layer: str = "auto") -> PackedModel:
+def load(
+    path: str | Path, kernel: str = "auto", threads: int = 1, first_layer: str = "auto", memory: int | None = None
+) -> PackedModel:
     """The net of a file made by `python -m binlit.export`.
 
     Args:
         kernel: `native` (compiled on first use), `numpy`, or `auto`: native where it can be had; `model.kernel` says.
         threads: of the native kernel.
         first_layer: products of pixels with signs as `int8`, or by bit `planes`; `auto` takes the faster. Same result.
+        memory: bytes that a layer may take for a batch, which is cut to fit; a net of which one image takes more is
+            refused. Default: 24 MiB. Weights come on top.
 
     Raises:
-        PackedError: the file is none, or damaged.
+        PackedError: the file is none, or damaged, or asks for more memory.
         NativeError: `native`, and there is no compiler.
         ValueError: a name is not known.
 
     Warns:
         NumpyKernelWarning: `auto`, and there is no compiler.
     """
-    return PackedModel(read(path), kernel, threads, first_layer)
+    return PackedModel(read(path, memory or _MEMORY), kernel, threads, first_layer, memory)
 
 
 class PackedModel:
@@ -51,7 +59,14 @@ class PackedModel:
         kernel: `native` or `numpy`.
     """
 
-    def __init__(self, net: PackedNet, kernel: str = "auto", threads: int = 1, first_layer: str = "auto") -> None:
+    def __init__(
+        self,
+        net: PackedNet,
+        kernel: str = "auto",
+        threads: int = 1,
+        first_layer: str = "auto",
+        memory: int | None = None,
+    ) -> None:
         for name, value, known in (("kernel", kernel, KERNELS), ("first_layer", first_layer, FIRST)):
             if value not in known:
                 raise ValueError(f"{name}={value!r} is not known; choose {', '.join(known)}")
@@ -64,7 +79,7 @@ class PackedModel:
         for layer in net.layers:
             self._stages.append(_Stage(layer, before, self._kernel, self.first_layer))
             before = layer
-        self._rows = max(1, _MEMORY // max(stage.memory for stage in self._stages))
+        self._rows = max(1, (memory or _MEMORY) // max(stage.memory for stage in self._stages))
 
     def integers(self, images: NDArray[np.uint8]) -> Integers:
         """Sums of the last layer, before its scale and BatchNorm: uint8 (N, C, H, W) -> int32 (N, outputs).
@@ -114,6 +129,7 @@ class _Stage:
     def __init__(self, layer: Layer, before: Layer | None, kernel: Kernel, first: str) -> None:
         self.layer, self.kernel, self.first = layer, kernel, first
         self.conv = layer.kind == "conv2d"
+        channels = layer.shape[0] if self.conv or before is None else before.outputs
         weight = bits.unpack(layer.weight, layer.inputs)  # (O, K)
         self.width = -(-layer.inputs // 4) * 4  # of rows of pixels: the kernel takes four at a time
         if layer.levels == "pixels":
@@ -121,18 +137,9 @@ class _Stage:
             signs[:, : layer.inputs] = 2 * weight.astype(np.int8) - 1
             self.weight: Any = kernel.signs(signs) if first == "int8" else kernel.bits(layer.weight)
         else:
-            channels = layer.shape[0] if self.conv else before.outputs if before else 1
             by_pixel = bits.pack(weight.reshape(layer.outputs, -1, channels))
             self.weight = kernel.bits(by_pixel.reshape(layer.outputs, -1))
-        high, wide = layer.size
-        columns = (
-            self.width
-            if layer.levels == "pixels"
-            else 8
-            * (layer.inputs // max(1, layer.shape[0]) + 1)
-            * (word_count(layer.shape[0]) if self.conv else word_count(layer.inputs))
-        )
-        self.memory = high * wide * (4 * layer.outputs + columns)
+        self.memory = working_memory(layer, channels)
         if layer.threshold is not None and layer.flip is not None:
             self._bounds(layer, weight, layer.threshold, layer.flip)
 
@@ -144,8 +151,10 @@ class _Stage:
         if self.conv and any(layer.padding) and layer.levels != "01":
             masks, self.pattern = tap_patterns(layer.shape[1:], layer.kernel, layer.stride, layer.padding)  # type: ignore[arg-type]
             if layer.levels == "pm1":  # a tap outside reads 0 and was summed as the bit off, -w: its w is missing
-                taps = (2 * weight.astype(np.int32) - 1).reshape(layer.outputs, masks.shape[1], -1).sum(-1)
-                least = least - (~masks).astype(np.int32) @ taps.T
+                on = weight.reshape(layer.outputs, masks.shape[1], -1).sum(-1, dtype=np.int32)
+                taps = 2 * on - layer.shape[0]
+                outside = (~masks).astype(np.float32) @ taps.T.astype(np.float32)  # exact: below 2^24
+                least = least - outside.astype(np.int32)
         self.least = np.ascontiguousarray(least, np.int32)
 
     def __call__(self, x: NDArray) -> NDArray:
@@ -154,6 +163,7 @@ class _Stage:
         if layer.threshold is None:
             return sums
         words = self.kernel.fire(sums, self.least, self.pattern, self.flip)
+        del sums  # room for the pools
         if not self.conv:
             return words
         words = words.reshape(len(x), *layer.size, -1)
@@ -186,13 +196,16 @@ def pool_bits(words: Words, pool: Pool, flip: Words) -> Words:
     max of sums, then a bit that falls with the sum, is AND of the bits: the bit of a maximum is on only where all are.
     """
     window = (pool.kernel, pool.stride, pool.padding)
-    parts = [part for _, part in windows(words, *window)]
-    largest = np.bitwise_or.reduce(parts)
+    largest = reduce(np.bitwise_or, _seen(words, window, 0))
     if not pool.before_norm or not flip.any():
         return largest
     ones = (1 << 64) - 1
-    padded = [part for _, part in windows(words, *window, fill=ones)]
-    return (largest & ~flip) | (np.bitwise_and.reduce(padded) & flip)
+    least = reduce(np.bitwise_and, _seen(words, window, ones))
+    return (largest & ~flip) | (least & flip)
+
+
+def _seen(words: Words, window: tuple[Pair, Pair, Pair], fill: int) -> Iterator[Words]:
+    return (part for _, part in windows(words, *window, fill=fill))
 
 
 def _kernel(name: str, threads: int) -> Kernel:

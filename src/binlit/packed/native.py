@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
 import platform
-import shutil
-import subprocess
-import tempfile
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,20 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from binlit.packed import cache as kernels
 from binlit.packed import reference
 from binlit.packed.bits import Words, word_count
+from binlit.packed.compiler import REMEDY, built
+from binlit.packed.compiler import NativeError as NativeError
 from binlit.packed.reference import Integers
-from binlit.paths import cache_dir
 
 SOURCE = Path(__file__).with_name("kernel.c")
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC", "-pthread")
-COMPILERS = ("cc", "gcc", "clang")
 XOR, AND, SIGN = range(3)
-REMEDY = "install a C compiler (such as gcc) or name one in $CC, or load with kernel='numpy'"
+AT_ONCE = 1 << 18  # pixels and sums whose planes are held
 
 
-class NativeError(RuntimeError):
-    """The kernel cannot be compiled or does not compute what it should; the message has the remedy."""
+class KernelCacheWarning(UserWarning):
+    """The cache cannot keep the compiled kernel, so that each start compiles it anew."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,13 @@ class NativeKernel:
 
     def planes(self, pixels: NDArray[np.uint8], b: Panels) -> Integers:
         pixels = np.ascontiguousarray(pixels)
+        total = np.empty((len(pixels), b.rows), np.int32)
+        step = max(1, AT_ONCE // (b.rows + pixels.shape[1]))  # rows: planes and their sums take eight times their room
+        for start in range(0, len(pixels), step):
+            total[start : start + step] = self._planes(pixels[start : start + step], b)
+        return total
+
+    def _planes(self, pixels: NDArray[np.uint8], b: Panels) -> Integers:
         rows, columns = pixels.shape
         planes = np.empty((8 * rows, word_count(columns)), np.uint64)
         self._library.planes(_at(pixels), _at(planes), rows, columns)
@@ -131,38 +138,53 @@ def library() -> Any:
     """kernel.c, compiled where the cache does not hold it yet, loaded, and compared with numpy's results once.
 
     Raises:
-        NativeError: there is no compiler, it fails, or the results differ.
+        NativeError: there is no compiler, it fails or takes too long, or the results differ.
+
+    Warns:
+        KernelCacheWarning: the cache cannot keep the kernel.
     """
-    place = cache_dir() / "kernels" / f"packed-{_key()}.so"
-    if not place.exists():
-        _compile(place)
+    if os.name != "posix":
+        raise NativeError(f"the kernel is made for POSIX systems: {REMEDY}")
+    key, why = _key(), None
     try:
-        loaded = ctypes.CDLL(str(place))
-    except OSError:  # a damaged file in the cache
-        _compile(place)
-        loaded = ctypes.CDLL(str(place))
-    address, number, small = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-    loaded.product.argtypes = [address] * 3 + [number] * 4 + [small] * 2
-    loaded.fire.argtypes = [address] * 3 + [number, address, address, number, number]
-    loaded.planes.argtypes = [address, address, number, number]
-    for function in (loaded.product, loaded.fire, loaded.planes):
-        function.restype = None
-    for function in (loaded.bit_instructions, loaded.sign_instructions):
-        function.argtypes, function.restype = [], ctypes.c_char_p
-    _compare(loaded, place)
+        content = kernels.kept(key)
+    except kernels.CacheError as error:
+        content, why = None, error
+    if content is not None:
+        with contextlib.suppress(NativeError):  # of another system that shares the cache
+            return _loaded(content)
+    content = built(SOURCE, FLAGS)
+    loaded = _loaded(content)
+    try:
+        kernels.keep(key, content)
+    except kernels.CacheError as error:
+        why = error
+    if why is not None:
+        said = f"the kernel is compiled at each start, for the cache cannot keep it ({why})"
+        warnings.warn(said, KernelCacheWarning, stacklevel=2)
+    return loaded
+
+
+def _loaded(content: bytes) -> Any:
+    """The library of these bytes with its functions declared, once it gives numpy's results."""
+    try:
+        loaded = kernels.loaded(content)
+        address, number, small = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+        loaded.product.argtypes = [address] * 3 + [number] * 4 + [small] * 2
+        loaded.fire.argtypes = [address] * 3 + [number, address, address, number, number]
+        loaded.planes.argtypes = [address, address, number, number]
+        for function in (loaded.product, loaded.fire, loaded.planes):
+            function.restype = None
+        for function in (loaded.bit_instructions, loaded.sign_instructions):
+            function.argtypes, function.restype = [], ctypes.c_char_p
+    except (OSError, AttributeError) as error:
+        raise NativeError(f"the compiled kernel cannot be loaded ({error}): {REMEDY}") from error
+    _compare(loaded)
     return loaded
 
 
 def _at(array: NDArray) -> int:
     return array.ctypes.data
-
-
-def _compiler() -> str:
-    named = os.environ.get("CC")
-    found = shutil.which(named) if named else next((path for name in COMPILERS if (path := shutil.which(name))), None)
-    if found is None:
-        raise NativeError(f"no C compiler ({named or ', '.join(COMPILERS)}) is there to build the kernel: {REMEDY}")
-    return found
 
 
 def _key() -> str:
@@ -172,26 +194,11 @@ def _key() -> str:
         processor = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     except OSError:
         processor = platform.processor()
-    parts = [SOURCE.read_bytes(), *(flag.encode() for flag in FLAGS), processor.encode(), platform.machine().encode()]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    system = (*FLAGS, processor, platform.machine(), *platform.libc_ver())
+    return hashlib.sha256(b"\0".join([SOURCE.read_bytes(), *(part.encode() for part in system)])).hexdigest()[:16]
 
 
-def _compile(place: Path) -> None:
-    compiler = _compiler()
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent) as folder:
-            made = Path(folder) / "kernel.so"
-            done = subprocess.run([compiler, *FLAGS, str(SOURCE), "-o", str(made)], capture_output=True, text=True)
-            if done.returncode:
-                first = (done.stderr.strip() or "no message").splitlines()[0]
-                raise NativeError(f"{compiler} cannot build the kernel ({first}): {REMEDY}")
-            made.replace(place)  # whole or not at all, where two processes build at once
-    except OSError as error:
-        raise NativeError(f"the kernel cannot be built in {place.parent} ({error}): {REMEDY}") from error
-
-
-def _compare(loaded: Any, place: Path) -> None:
+def _compare(loaded: Any) -> None:
     """A small product of each sort against numpy's: a compiler's slip must not become a prediction."""
     kernel = object.__new__(NativeKernel)
     kernel.threads, kernel._library = 1, loaded
@@ -204,4 +211,4 @@ def _compare(loaded: Any, place: Path) -> None:
         (kernel.int8(pixels, kernel.signs(signs)), reference.int8_product(pixels, signs)),
     ]
     if not all(np.array_equal(*pair) for pair in pairs):
-        raise NativeError(f"the kernel {place} gives other integers than numpy: delete it, or load with kernel='numpy'")
+        raise NativeError("the compiled kernel gives other integers than numpy: load with kernel='numpy'")

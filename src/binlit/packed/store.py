@@ -1,6 +1,6 @@
 """The file: one safetensors file, its tensors beside a JSON description in the metadata, and a checksum over both.
 
-Nothing in it is code, and nothing of it is executed.
+Nothing in it is code, and nothing of it is executed. What it may ask for stands in `binlit.packed.bounds`.
 
 Tensors of layer i (O outputs, K inputs of each):
     i.weight     uint64 (O, ceil(K / 64)): bit 1 is +1, bit 0 is -1. K runs over (kh, kw, C) in a convolution, and over
@@ -12,186 +12,220 @@ Tensors of layer i (O outputs, K inputs of each):
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+import os
+import secrets
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as to_bytes
 
-from binlit.packed.bits import word_count
-from binlit.packed.geometry import Pair, out_size, tap_patterns
+from binlit.packed.bounds import MEMORY, check
+from binlit.packed.geometry import Pair
+from binlit.packed.net import TENSORS as TENSORS
+from binlit.packed.net import Layer as Layer
+from binlit.packed.net import PackedError as PackedError
+from binlit.packed.net import PackedNet as PackedNet
+from binlit.packed.net import Pool as Pool
 
 FORMAT, VERSION = "binlit-packed", 1
-LEVELS = ("pixels", "pm1", "01")
-
-
-class PackedError(ValueError):
-    """A file is no packed net, or a damaged or newer one; or images do not fit the net."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Max pooling of bits: OR; AND in channels that flip where it stood before the BatchNorm."""
-
-    kernel: Pair
-    stride: Pair
-    padding: Pair
-    before_norm: bool
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One linear layer or convolution with binary weights, and what follows it up to the next bits.
-
-    Attributes:
-        name: in the net that it was made from.
-        kind: `linear` or `conv2d`.
-        levels: what it reads: `pixels`, bits that mean -1 and +1 (`pm1`), or 0 and 1 (`01`).
-        shape: of one input: (K,), or (C, H, W) for a convolution.
-        outputs: O.
-        kernel, stride, padding: of a convolution.
-        pools: behind it.
-        weight, threshold, flip, scale, shift: see the module's text; those that it does not have are None.
-    """
-
-    name: str
-    kind: str
-    levels: str
-    shape: tuple[int, ...]
-    outputs: int
-    kernel: Pair = (1, 1)
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    pools: tuple[Pool, ...] = ()
-    weight: NDArray[np.uint64] = field(default_factory=lambda: np.zeros((0, 0), np.uint64))
-    threshold: NDArray[np.int32] | None = None
-    flip: NDArray[np.uint8] | None = None
-    scale: NDArray[np.float64] | None = None
-    shift: NDArray[np.float64] | None = None
-
-    @property
-    def inputs(self) -> int:
-        """K: inputs of one output."""
-        return self.shape[0] * (self.kernel[0] * self.kernel[1] if self.kind == "conv2d" else 1)
-
-    @property
-    def size(self) -> Pair:
-        """(Hout, Wout) of a convolution before pooling; (1, 1) of a linear layer."""
-        if self.kind == "linear":
-            return 1, 1
-        return out_size((self.shape[1], self.shape[2]), self.kernel, self.stride, self.padding)
-
-    @property
-    def pooled(self) -> Pair:
-        """(Hout, Wout) behind the pools."""
-        size = self.size
-        for pool in self.pools:
-            size = out_size(size, pool.kernel, pool.stride, pool.padding)
-        return size
-
-    @property
-    def patterns(self) -> int:
-        """P: rows of the thresholds."""
-        if self.kind == "linear" or self.levels != "pixels":
-            return 1
-        return len(tap_patterns((self.shape[1], self.shape[2]), self.kernel, self.stride, self.padding)[0])
-
-
-TENSORS = ("weight", "threshold", "flip", "scale", "shift")
-
-
-@dataclass(frozen=True)
-class PackedNet:
-    """Layers in order, and the images that the first one reads: x = (pixel / 255 - mean) / std."""
-
-    shape: tuple[int, int, int]
-    mean: float
-    std: float
-    layers: tuple[Layer, ...]
+LARGEST_FILE, LARGEST_HEADER = 1 << 30, 1 << 20  # bytes
+LAYER = {"name", "kind", "levels", "shape", "outputs", "kernel", "stride", "padding", "pools"}
 
 
 def save(net: PackedNet, path: str | Path) -> None:
-    """Writes the file, whole or not at all.
+    """Writes the file, whole or not at all; the same net gives the same bytes.
 
     Raises:
         PackedError: parts of the net do not fit each other.
+        OSError: the file cannot be written.
     """
-    _check(net)
-    tensors = {
-        f"{i}.{name}": np.ascontiguousarray(getattr(layer, name))
-        for i, layer in enumerate(net.layers)
-        for name in TENSORS
-        if getattr(layer, name) is not None
-    }
+    check(net)
+    tensors = {name: np.ascontiguousarray(array) for name, array in _tensors(net).items()}
     layers = [{k: v for k, v in asdict(layer).items() if k not in TENSORS} for layer in net.layers]
     content = {"input": {"shape": net.shape, "mean": net.mean, "std": net.std}, "layers": layers}
-    description = json.dumps(content)
-    metadata = {"format": FORMAT, "version": str(VERSION), "description": description}
+    metadata = {"format": FORMAT, "version": str(VERSION), "description": json.dumps(content)}
     metadata["sha256"] = _checksum(metadata, tensors)
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
-    save_file(tensors, temporary, metadata=metadata)
-    temporary.replace(path)
+    write_whole(Path(path), _in_order(to_bytes(tensors, metadata)))
 
 
-def read(path: str | Path) -> PackedNet:
+def read(path: str | Path, memory: float = MEMORY) -> PackedNet:
     """The net in a file.
 
+    Args:
+        memory: bytes that one image may take in a layer; a net that takes more is refused.
+
     Raises:
-        PackedError: there is no such file, it is none of these, is newer than this version, or has changed.
+        PackedError: there is no such file, it is none of these, is newer than this version, has changed, or describes a
+            net that is none or takes too much memory.
     """
     remedy = "make it anew with python -m binlit.export checkpoint=PATH"
-    if not Path(path).is_file():
-        raise PackedError(f"{path} is no file; {remedy}")
     try:
+        _check_size(Path(path))
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+    except PackedError as error:
+        raise PackedError(f"{path} {error}; {remedy}") from None
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PackedError(f"{path} cannot be read: truncated, damaged or no packed net ({error}); {remedy}") from error
+        said = f"truncated, damaged or no packed net ({_short(error)})"
+        raise PackedError(f"{path} cannot be read: {said}; {remedy}") from error
     if metadata.get("format") != FORMAT:
-        raise PackedError(f"{path} has format {metadata.get('format')!r}, and a packed net has {FORMAT!r}; {remedy}")
-    version = metadata.get("version", "")
-    if not version.isdecimal() or int(version) != VERSION:
-        raise PackedError(
-            f"{path} has version {version!r}, and this binlit reads {VERSION}: install a newer binlit, or {remedy}"
-        )
+        said = f"has format {_short(metadata.get('format'))}, and a packed net has {FORMAT!r}"
+        raise PackedError(f"{path} {said}; {remedy}")
+    if metadata.get("version") != str(VERSION):
+        said = f"has version {_short(metadata.get('version'))}, and this binlit reads {VERSION}"
+        raise PackedError(f"{path} {said}: install a newer binlit, or {remedy}")
     if metadata.get("sha256") != _checksum(metadata, tensors):
         raise PackedError(f"{path} has changed since it was written (its checksum differs); {remedy}")
     try:
-        net = _net(json.loads(metadata["description"]), tensors)
-        _check(net)
+        net = _net(metadata["description"], tensors)
+        check(net, memory)
+        if strangers := tensors.keys() - _tensors(net).keys():
+            raise ValueError(f"no layer has the tensor {_short(min(strangers))}")
     except PackedError as error:
-        raise PackedError(f"{path}: {error}; {remedy}") from error
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError) as error:
-        message = f"{path} describes no net ({type(error).__name__}: {error}); {remedy}"
-        raise PackedError(message) from error
+        raise PackedError(f"{path}: {_short(error)}; {remedy}") from error
+    except (ValueError, KeyError, RecursionError) as error:
+        raise PackedError(f"{path} describes no net ({type(error).__name__}: {_short(error)}); {remedy}") from error
     return net
 
 
-def _net(content: dict[str, Any], tensors: dict[str, NDArray]) -> PackedNet:
-    layers = []
-    for i, entry in enumerate(content["layers"]):
-        pools = tuple(
-            Pool(_pair(p["kernel"]), _pair(p["stride"]), _pair(p["padding"]), bool(p["before_norm"]))
-            for p in entry["pools"]
-        )
-        window: dict[str, Any] = {name: _pair(entry[name]) for name in ("kernel", "stride", "padding")}
-        held: dict[str, Any] = {name: tensors.get(f"{i}.{name}") for name in TENSORS}
-        plain: dict[str, Any] = {name: entry[name] for name in ("name", "kind", "levels", "outputs")}
-        layers.append(Layer(**plain, shape=tuple(map(int, entry["shape"])), **window, pools=pools, **held))
-    c, h, w = map(int, content["input"]["shape"])
-    return PackedNet((c, h, w), float(content["input"]["mean"]), float(content["input"]["std"]), tuple(layers))
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file under another name beside it, which then takes its place; a link stays, its target is written.
+
+    Raises:
+        OSError: the folder is not there, cannot be written, or is full; or there is something else than a file.
+    """
+    path = Path(os.path.realpath(path))
+    if os.path.lexists(path) and not path.is_file():
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def _pair(values: Any) -> Pair:
-    a, b = values
-    return int(a), int(b)
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its header sorted: the library writes the metadata in another order each time."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
+
+
+def _check_size(path: Path) -> None:
+    """Whether it is a file of a size, and with a header of a size, that can be a packed net's."""
+    if not path.is_file():
+        raise PackedError("is no file")
+    if (size := path.stat().st_size) > LARGEST_FILE:
+        raise PackedError(f"has {size:,} bytes, and a packed net at most {LARGEST_FILE:,}")
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if LARGEST_HEADER < header <= size:
+        raise PackedError(f"has a header of {header:,} bytes, and a packed net one of at most {LARGEST_HEADER:,}")
+
+
+def _net(description: str, tensors: dict[str, NDArray]) -> PackedNet:
+    """The net as described, with its tensors; numbers are whole where they must be, and names are known.
+
+    Raises:
+        ValueError, KeyError, RecursionError: it is not.
+    """
+    content = _object(json.loads(description, object_pairs_hook=_once, parse_constant=_no_number), {"input", "layers"})
+    given = _object(content["input"], {"shape", "mean", "std"})
+    entries = [_object(entry, LAYER) for entry in _list(content["layers"])]
+    c, h, w = _whole(given["shape"], 3)
+    layers = tuple(
+        _layer(entry, {name: tensors.get(f"{i}.{name}") for name in TENSORS}) for i, entry in enumerate(entries)
+    )
+    return PackedNet((c, h, w), _real(given["mean"]), _real(given["std"]), layers)
+
+
+def _layer(entry: dict[str, Any], held: dict[str, Any]) -> Layer:
+    windows: dict[str, Any] = {name: _pair(entry[name]) for name in ("kernel", "stride", "padding")}
+    words: dict[str, Any] = {name: _text(entry[name]) for name in ("name", "kind", "levels")}
+    shape, outputs = _whole(entry["shape"]), _whole([entry["outputs"]])[0]
+    pools = []
+    for pool in _list(entry["pools"]):
+        _object(pool, {"kernel", "stride", "padding", "before_norm"})
+        if not isinstance(pool["before_norm"], bool):
+            raise ValueError(f"before_norm is true or false, not {_short(pool['before_norm'])}")
+        pools.append(Pool(_pair(pool["kernel"]), _pair(pool["stride"]), _pair(pool["padding"]), pool["before_norm"]))
+    return Layer(**words, shape=shape, outputs=outputs, **windows, pools=tuple(pools), **held)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a name stands twice")
+    return dict(pairs)
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
+
+
+def _object(value: Any, names: set[str]) -> dict[str, Any]:
+    if not isinstance(value, dict) or value.keys() != names:
+        raise ValueError(f"{', '.join(sorted(names))} are needed, not {_short(value)}")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"a list is needed, not {_short(value)}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 200:
+        raise ValueError(f"a word is needed, not {_short(value)}")
+    return value
+
+
+def _whole(value: Any, count: int | None = None) -> tuple[int, ...]:
+    """Whole numbers of up to 31 bits; bool, which Python counts among them, is none."""
+    numbers = tuple(_list(value))
+    right = all(type(number) is int and 0 <= number < 1 << 31 for number in numbers)
+    if not right or len(numbers) not in ((1, 2, 3) if count is None else (count,)):
+        raise ValueError(f"{count or 'up to 3'} whole numbers are needed, not {_short(value)}")
+    return numbers
+
+
+def _pair(value: Any) -> Pair:
+    a, b = _whole(value, 2)
+    return a, b
+
+
+def _real(value: Any) -> float:
+    if type(value) not in (int, float) or abs(value) > 1e30:
+        raise ValueError(f"a number is needed, not {_short(value)}")
+    return float(value)
+
+
+def _short(value: Any) -> str:
+    text = str(value) if isinstance(value, Exception) else repr(value)
+    return (text if len(text) <= 300 else f"{text[:300]}...").replace("\n", " ")
+
+
+def _tensors(net: PackedNet) -> dict[str, NDArray]:
+    """{name in the file: array} of all layers."""
+    named = {f"{i}.{name}": getattr(layer, name) for i, layer in enumerate(net.layers) for name in TENSORS}
+    return {name: array for name, array in named.items() if array is not None}
 
 
 def _checksum(metadata: dict[str, str], tensors: dict[str, NDArray]) -> str:
@@ -201,48 +235,5 @@ def _checksum(metadata: dict[str, str], tensors: dict[str, NDArray]) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        total.update(np.ascontiguousarray(array).tobytes())
+        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return total.hexdigest()
-
-
-def _check(net: PackedNet) -> None:
-    """PackedError where parts do not fit each other."""
-    if not net.layers or min(net.shape) < 1 or not (np.isfinite(net.mean) and 0 < net.std < np.inf):
-        raise PackedError(f"a net needs a layer, an image and std > 0: {len(net.layers)}, {net.shape}, {net.std}")
-    flat, image = int(np.prod(net.shape)), net.shape
-    for i, layer in enumerate(net.layers):
-        last = i == len(net.layers) - 1
-
-        def need(right: bool, what: str, name: str = layer.name) -> None:
-            if not right:
-                raise PackedError(f"layer {name!r}: {what}")
-
-        need(layer.kind in ("linear", "conv2d"), f"kind {layer.kind!r} is not known")
-        need(layer.levels in LEVELS and (layer.levels == "pixels") == (i == 0), f"cannot read {layer.levels!r} here")
-        need(layer.outputs >= 1, f"{layer.outputs} outputs")
-        if layer.kind == "linear":
-            need(layer.shape == (flat,) and not layer.pools, f"reads {layer.shape}, and {flat} values come in")
-        else:
-            need(layer.shape == image and not last, f"reads {layer.shape}, and {image} comes in")
-            need(min(*layer.kernel, *layer.stride) >= 1 and min(layer.padding) >= 0, "kernel, stride or padding")
-            for pool in layer.pools:
-                need(min(*pool.kernel, *pool.stride) >= 1 and min(pool.padding) >= 0, "pool's kernel, stride, padding")
-                need(all(2 * p <= k for p, k in zip(pool.padding, pool.kernel, strict=True)), "pool's padding")
-            need(min(*layer.size, *layer.pooled) >= 1, "its windows are larger than its input")
-        need(255 * layer.inputs < 1 << 31, f"{layer.inputs} inputs can exceed 32 bits")
-        wanted: dict[str, tuple[tuple[int, ...], Any]] = {
-            "weight": ((layer.outputs, word_count(layer.inputs)), np.uint64)
-        }
-        if last:
-            wanted |= dict.fromkeys(("scale", "shift"), ((layer.outputs,), np.float64))
-        else:
-            wanted |= {"threshold": ((layer.patterns, layer.outputs), np.int32), "flip": ((layer.outputs,), np.uint8)}
-        for name in TENSORS:
-            array = getattr(layer, name)
-            found = None if array is None else (array.shape, array.dtype)
-            right = wanted.get(name)
-            need(found == (right and (right[0], np.dtype(right[1]))), f"{name} is {found}, and should be {right}")
-        tail = layer.inputs % 64
-        need(not tail or not (layer.weight[:, -1] >> np.uint64(tail)).any(), "bits behind the last weight")
-        image = (layer.outputs, *layer.pooled)
-        flat = int(np.prod(image))

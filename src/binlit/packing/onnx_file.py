@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from binlit.binary import BinaryActivation
+from binlit.packed.store import write_whole
 from binlit.packing.chain import ConversionError, chain
 from binlit.packing.convert import NORMS, SKIPPED, convert
 
@@ -29,6 +30,7 @@ def save_onnx(net: nn.Module, shape: tuple[int, int, int], mean: float, std: flo
 
     Raises:
         ConversionError: see `convert`; or the package onnx is missing.
+        OSError: the file cannot be written.
     """
     try:
         import onnx
@@ -58,9 +60,7 @@ def save_onnx(net: nn.Module, shape: tuple[int, int, int], mean: float, std: flo
         producer_name="binlit",
     )
     onnx.checker.check_model(model)
-    temporary = Path(path).with_name(f".{Path(path).name}.part")
-    temporary.write_bytes(model.SerializeToString())
-    temporary.replace(path)
+    write_whole(Path(path), model.SerializeToString(deterministic=True))
 
 
 class _Graph:

@@ -66,7 +66,10 @@ def _in_order(column: pd.Series) -> pd.Series:
 
 def _flat(records: Sequence[Record]) -> float:
     shares = [
-        value for record in records for name, value in (record["curve"] or [{}])[-1].items() if name.endswith("/flat")
+        value
+        for record in records
+        for name, value in (record.get("curve") or [{}])[-1].items()
+        if name.endswith("/flat")
     ]
     return float(np.mean(shares)) if shares else float("nan")
 

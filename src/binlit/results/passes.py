@@ -8,19 +8,25 @@ from typing import Any
 
 import pandas as pd
 
+from binlit.files import whole
 from binlit.results.family import colour
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record, portable
 
 
 def passes_of(record: Record) -> int:
-    """Copies of the batch that leave the net of this record's config in one training step."""
+    """Copies of the batch that leave the net of this record's config in one training step.
+
+    Raises:
+        ConfigError: the config names a class that is none of binlit's options.
+    """
     import torch
 
     from binlit.build import build_net
-    from binlit.config import image_size
+    from binlit.config import check_classes, image_size
     from binlit.estimator import Step
 
+    check_classes(record["config"], f"the record of {record['experiment']}", remedy="leave out --passes")
     net = build_net(portable(record["config"])).train()
     x = torch.zeros(2, 1, image_size(record["config"]), image_size(record["config"]))
     with torch.no_grad(), Step(net) as step:
@@ -87,7 +93,8 @@ def passes_picture(table: pd.DataFrame, path: Path) -> None:
         ax.set_title("both layers" if layer == "all" else f"layer {layer}", loc="left", fontsize=10)
         ax.set_xlabel("passes a step (log)")
     panels[0].set_ylabel("test error (%), log scale; dashed: no binary layer")
-    figure.savefig(path, dpi=110)
+    with whole(path) as file:
+        figure.savefig(file, format="png", dpi=110)
 
 
 def _name_points(ax: Any, lines: Sequence[dict[str, Any]]) -> None:

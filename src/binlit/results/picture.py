@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from binlit.files import whole
 from binlit.results.family import colour
 
 Line = dict[str, Any]
@@ -36,7 +37,8 @@ def to_picture(table: pd.DataFrame, title: str, path: Path) -> None:
     axes.set_title(title, loc="left", fontsize=10)
     axes.annotate("accuracy %", (1.01, len(lines) - 0.3), xycoords=("axes fraction", "data"), fontsize=8, va="bottom")
     axes.set_ylim(-0.7, len(lines) - 0.3)
-    figure.savefig(path, dpi=130)
+    with whole(path) as file:
+        figure.savefig(file, format="png", dpi=130)
 
 
 def _draw(axes: Any, y: int, line: Line) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -16,15 +15,25 @@ from pathlib import Path
 from typing import Any
 
 from binlit.config import Config, fingerprint, row_of, tested_checkpoint
+from binlit.files import append_line
 from binlit.paths import EVALUATIONS, MANIFEST, RECORD, RECORDS, repository
+from binlit.results.folder import FolderError as FolderError
+from binlit.results.folder import locked as locked
+from binlit.results.folder import set_aside as set_aside
+from binlit.results.folder import usable
+from binlit.results.folder import write_over as write_whole
+from binlit.results.reading import Record, name, read_lines, read_whole, sealed
+from binlit.results.shape import JOB, RUN, TEST, UnfitError, fit
 
-Record = dict[str, Any]
 FOUND = ("metrics", "counts")  # what a line of evaluations.jsonl holds beside what was asked for
 LIBRARIES = ("binlit", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy")
 
 
-def new_record(cfg: Config, status: str, **content: Any) -> Record:
-    """A record of the run of `cfg`: status "ok" or "failed", identity, and `content` (metrics, curve, error, ...)."""
+def new_record(cfg: Config, status: str, device: str | None = None, **content: Any) -> Record:
+    """A record of the run of `cfg`: status "ok" or "failed", identity, and `content` (metrics, curve, error, ...).
+
+    `device` is the one that was trained on, as torch names it; None where no training began.
+    """
     return {
         "status": status,
         "experiment": cfg["name"],
@@ -35,7 +44,7 @@ def new_record(cfg: Config, status: str, **content: Any) -> Record:
         "config": portable(cfg),
         "versions": versions(),
         "commit": commit(),
-        "hardware": hardware(),
+        "hardware": hardware(device),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -47,74 +56,82 @@ def portable(cfg: Config) -> Config:
 
 
 def write_record(folder: Path, record: Record) -> Path:
-    """Writes result.json under a temporary name, then renames it: whoever reads sees all of it or nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return write_whole(folder / RECORD, json.dumps(record, indent=1) + "\n")
+    """Writes result.json, sealed, whole or not at all.
 
-
-def write_whole(path: Path, text: str) -> Path:
-    """Writes a text file atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-    return path
+    Raises:
+        FolderError: the folder cannot be written, or the disk is full.
+    """
+    with usable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return write_whole(folder / RECORD, json.dumps(sealed(record), indent=1) + "\n")
 
 
 def read_record(folder: Path) -> Record | None:
-    """The folder's record; None where there is none."""
+    """The folder's record; None where there is none, or none that can be used, which is then named."""
     path = folder / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    try:
+        return read_whole(path, RUN) if os.path.lexists(path) else None
+    except UnfitError as error:
+        name(path, str(error), "the run counts as unfinished")
+        return None
 
 
 def finished(folder: Path, print_of: str) -> Record | None:
     """The record of a run that ended well with this fingerprint; None where it has still to be run."""
     record = read_record(folder)
-    return record if record and record["status"] == "ok" and record["fingerprint"] == print_of else None
-
-
-def set_aside(folder: Path) -> None:
-    """Moves what an earlier run left in `folder` into folder/superseded/N, where no report looks."""
-    if not (folder / RECORD).exists() and not (folder / "checkpoints").exists():
-        return
-    old = folder / "superseded"
-    target = old / str(1 + max((int(path.name) for path in old.glob("[0-9]*")), default=0))
-    target.mkdir(parents=True)
-    for path in folder.iterdir():
-        if path.name not in ("superseded", ".lock", ".hydra"):
-            path.rename(target / path.name)
+    if not record or record["status"] != "ok" or record["fingerprint"] != print_of:
+        return None
+    if lacking := [key for key in ("curve", "best_epoch", "samples_per_s") if key not in record]:
+        name(folder / RECORD, f"it has no {lacking[0]}", "the run counts as unfinished")
+        return None
+    return record
 
 
 def read_records(source: Path) -> list[Record]:
     """All records under a folder (result.json files, or records.jsonl), or of one .jsonl file; none kept aside.
 
     Those of runs that `binlit.evaluate` tested again on the same test set have `evaluations`; those that it tested on
-    other kinds of episodes, in the run's own way, have these among their `episodes`.
+    other kinds of episodes, in the run's own way, have these among their `episodes`. Files and lines that cannot be
+    used are named, and left out.
 
     Raises:
         FileNotFoundError: there is no record; the message says where it looked.
     """
     if source.is_file():
-        return _lines(source)
-    records = []
-    for folder, record in read_runs(source):
-        checkpoint = tested_checkpoint(record["config"])
-        tested = [line for line in read_evaluations(folder) if line["checkpoint"] == checkpoint]
-        again = [line for line in tested if "episodes" not in line]
-        for line in tested:
-            if _on_other_episodes(line, record):
-                record["episodes"] = line["counts"] | record["episodes"]
-        records.append(record | ({"evaluations": again} if again else {}))
-    if records:
-        return records
-    if (source / RECORDS).is_file():
-        return read_records(source / RECORDS)
-    raise FileNotFoundError(f"no {RECORD} under {source} and no {RECORDS} in it: run something into it first")
+        records = read_lines(source, RUN)
+    else:
+        records = [_with_tests(folder, record) for folder, record in read_runs(source)]
+        if not records and (source / RECORDS).exists():
+            records = read_lines(source / RECORDS, RUN)
+    if not records:
+        raise FileNotFoundError(
+            f"no record in {source}"
+            if source.is_file()
+            else f"no {RECORD} under {source} and no {RECORDS} in it that holds a record: run something into it first"
+        )
+    return records
+
+
+def _with_tests(folder: Path, record: Record) -> Record:
+    """The record with what `binlit.evaluate` found for its run."""
+    checkpoint = tested_checkpoint(record["config"])
+    tested = [line for line in read_evaluations(folder) if line["checkpoint"] == checkpoint]
+    again = [line for line in tested if "episodes" not in line]
+    for line in tested:
+        if _on_other_episodes(line, record):
+            record["episodes"] = line["counts"] | record["episodes"]
+    try:
+        return fit(RUN, record | {"evaluations": again}) if again else record
+    except UnfitError as error:
+        name(folder / EVALUATIONS, str(error), "left out")
+        return record
 
 
 def read_runs(source: Path) -> list[tuple[Path, Record]]:
-    """The folder and the record of each run under a folder, but for runs kept aside."""
-    paths = sorted(path for path in source.glob(f"**/{RECORD}") if "superseded" not in path.parts)
-    return [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    """The folder and the record of each run under a folder, but for runs kept aside and records that are not whole."""
+    folders = sorted(path.parent for path in source.glob(f"**/{RECORD}*") if path.name == RECORD)  # dead links as well
+    folders = [folder for folder in folders if "superseded" not in folder.relative_to(source).parts]
+    return [(folder, record) for folder in folders if (record := read_record(folder))]
 
 
 def latest(records: Sequence[Record]) -> list[Record]:
@@ -127,8 +144,17 @@ def latest(records: Sequence[Record]) -> list[Record]:
 def read_evaluations(folder: Path) -> list[Record]:
     """What `binlit.evaluate` found for the run in `folder`; where it tested twice in one way, the later test."""
     path = folder / EVALUATIONS
-    tests = _lines(path) if path.is_file() else []
+    tests = read_lines(path, TEST) if path.exists() else []
     return list({json.dumps(asked_of(test), sort_keys=True): test for test in tests}.values())
+
+
+def keep_evaluation(folder: Path, test: Record) -> None:
+    """Adds what `binlit.evaluate` found to the run's evaluations.jsonl.
+
+    Raises:
+        OSError: it cannot be written, or the disk is full.
+    """
+    append_line(folder / EVALUATIONS, json.dumps(sealed(test)))
 
 
 def asked_of(test: Record) -> Record:
@@ -147,30 +173,20 @@ def _on_other_episodes(test: Record, record: Record) -> bool:
     return given == own and ("weight.eval" not in test or test["weight.eval"] == config["weight"]["eval"])
 
 
-def _lines(path: Path) -> list[Record]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
 def read_manifest(source: Path) -> list[Record]:
-    """What the sweep into this folder set out to run: row, seed and fingerprint of each job; [] for no sweep."""
-    path = source / MANIFEST
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    """What the sweep into this folder set out to run: row, seed and fingerprint of each job; [] for no sweep.
 
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds the folder for one process; others wait. The lock goes with the process, however it ends.
-
-    A job whose sweep was killed may live on for a while: a second start waits for it and then finds its record.
+    A manifest that cannot be used is named, and holds nothing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for the process that is at work in {folder}", flush=True)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    path = source / MANIFEST
+    try:
+        jobs = read_whole(path) if path.exists() else []
+        if not isinstance(jobs, list):
+            raise UnfitError("it is no list of jobs")
+        return [fit(JOB, job) for job in jobs]
+    except UnfitError as error:
+        name(path, str(error), "which runs are missing is not known; start the sweep again")
+        return []
 
 
 @cache
@@ -200,14 +216,16 @@ def commit() -> str | None:
     return said[0].strip() + ("+" if said[1].strip() else "")
 
 
-def hardware() -> dict[str, Any]:
+def hardware(device: str | None) -> dict[str, Any]:
+    """The machine, and what of it was used: the threads, the device, and the card where that is one."""
     import torch
 
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "device": device,
+        "gpu": torch.cuda.get_device_name(device) if device and device.startswith("cuda") else None,
     }
 
 

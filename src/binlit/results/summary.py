@@ -17,10 +17,11 @@ from rich.table import Table
 from torch import Tensor
 
 from binlit.binary import SiteWarning
-from binlit.cli import complain
 from binlit.config import Config, row_of
+from binlit.errors import complain
 from binlit.results.markdown import with_interval
 from binlit.results.record import Record
+from binlit.results.setting import in_words
 
 
 def outcome(
@@ -53,10 +54,14 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def announce(record: Record, folder: Path, note: str, sites: bool) -> None:
-    """The run's result in a line; with `sites`, what each binary site did in the last epoch, 0 gradients in red."""
+def announce(record: Record, folder: Path, note: str, sites: bool, setting: Mapping[str, Any] | None = None) -> None:
+    """The run's result in a line; with `sites`, what each binary site did in the last epoch, 0 gradients in red.
+
+    `setting` is what tells the run from others beside its row and seed.
+    """
     console, metrics = Console(highlight=False), record["metrics"]
     row = " ".join(str(value) for key, value in record["row"].items() if value != "none" or key == "layer")
+    row += f", {in_words(setting)}" if setting else ""
     chosen = f"best epoch {record['best_epoch']}" if record["best_epoch"] else "last epoch"
     console.print(
         f"layer {row}, seed {record['seed']}: [bold]{tested_text(metrics)}[/], "
@@ -130,11 +135,12 @@ def _gradient(norm: float | None) -> str:
     return "[bold red]0[/]" if norm == 0 else f"{norm:.2e}" if norm is not None else "nan"
 
 
-def fill_hparams(trainer: pl.Trainer, cfg: Config, metrics: dict[str, Any]) -> None:
-    """TensorBoard's HParams tab: the row, the seed and the recipe, with the final metrics."""
+def fill_hparams(trainer: pl.Trainer, cfg: Config, metrics: dict[str, Any], setting: Mapping[str, Any]) -> None:
+    """TensorBoard's HParams tab: the row, the seed, the recipe and what else was set, with the final metrics."""
     params = {**row_of(cfg), "seed": cfg["seed"], "dataset": cfg["dataset"]["name"], "model": cfg["model"]["name"]}
     params |= {f"optimizer.{key}": value for key, value in cfg["optimizer"].items() if key in ("name", "lr")}
     params |= {"epochs": cfg["trainer"]["max_epochs"], "batch_size": cfg["dataset"]["batch_size"]}
+    params |= setting
     final = {f"final/{name}": value for name, value in metrics.items() if value is not None and name != "test/n"}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from binlit.errors import ConfigError
 from binlit.estimator import Step
 from binlit.task.learning import Learning
 
@@ -43,6 +45,30 @@ class Classification(Learning):
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         return LOSSES[self.loss](logits, targets)
+
+    def on_train_start(self) -> None:
+        """Refuses a batch of one example where the net cannot be trained on it: BatchNorm needs two values a channel.
+
+        Raises:
+            ConfigError: the last batch of an epoch, or every one, is such a batch.
+        """
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        count, size = len(getattr(data, "parts", {}).get("train", ())), getattr(data, "batch_size", 0)
+        if not (count and size):  # a module of somebody else's
+            return
+        last = count % size == 1 and self.trainer.num_training_batches == -(-count // size)
+        if not (last or size == 1):
+            return
+        net = deepcopy(self.net)  # running statistics are kept out of it
+        try:
+            with torch.no_grad(), torch.random.fork_rng(), Step(net) as step:
+                net(step.inputs(data.example_images(1).to(self.device)))
+        except ValueError as error:
+            near = next(other for other in range(size + 1, count + 1) if count % other != 1)
+            raise ConfigError(
+                f"dataset.batch_size={size} leaves one of {count} examples alone in a batch, which this net cannot be "
+                f"trained on ({error}); write dataset.batch_size={near}"
+            ) from error
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, y = batch

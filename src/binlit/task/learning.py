@@ -21,6 +21,13 @@ from binlit.binary import binary_units, binary_weights, clip_latents, estimators
 ParameterGroups = list[dict[str, Any]]
 History = list[dict[str, float]]
 COUNT_EVERY = 32  # batches
+# Beyond it a run has diverged. Of 491 published runs the worst epoch's mean loss is 1.3e5, on the way back; a billion
+# nats for an example is what no step recovers from.
+LARGEST_LOSS = 1e9
+
+
+class DivergenceError(ArithmeticError):
+    """A loss is not finite or beyond `LARGEST_LOSS`, or a weight is not finite: nothing comes of going on."""
 
 
 class Learning(pl.LightningModule):
@@ -42,6 +49,7 @@ class Learning(pl.LightningModule):
         examples: how many examples each part has seen in this epoch (repeats not counted), or in this test.
         config: the run's config as plain containers, or None; saved too: a checkpoint alone can be tested again.
         tested: what the record of the test holds beside its metrics.
+        started_from: of which run, after how many of its epochs, this one goes on or has the weights; None for none.
     """
 
     def __init__(
@@ -72,6 +80,7 @@ class Learning(pl.LightningModule):
         self._uncounted: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
         self.latest_loss: Tensor | None = None  # of the last training batch, for the progress bar
         self.tested: dict[str, Any] = {}
+        self.started_from: dict[str, Any] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
@@ -115,7 +124,9 @@ class Learning(pl.LightningModule):
         self._evaluate("test", batch)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict(self._totals("val"))
+        totals = self._totals("val")
+        self.refuse_divergence("validation", totals["val/loss"])
+        self.log_dict(totals)
 
     def on_test_epoch_end(self) -> None:
         self.log_dict(self._totals("test"))
@@ -124,10 +135,14 @@ class Learning(pl.LightningModule):
         units = binary_units(self.net)
         read = {"lr": self._rate} | ({"slope": float(units[0].slope)} if units else {})
         self.log_dict(self._totals("train") | read)
+        for name, weight in self.net.state_dict().items():  # a bit of NaN is 0, so the loss may look well
+            if weight.is_floating_point() and not weight.isfinite().all():
+                raise DivergenceError(f"diverged in epoch {self.current_epoch + 1}: {name} is not finite")
         stale = ("train/loss_step",) if self.examples["val"] else ("train/loss_step", "val/acc", "val/loss")
         metrics = {name: float(x) for name, x in self.trainer.callback_metrics.items() if name not in stale}
         seconds = time.perf_counter() - self._begun
         times = {"seconds": seconds, "train_seconds": seconds - self._validating, "examples": self.examples["train"]}
+        read |= {"threads": torch.get_num_threads()}
         self.history.append({"epoch": self.current_epoch + 1} | dict(sorted(metrics.items())) | read | times)
 
     def configure_optimizers(self) -> Any:
@@ -142,9 +157,23 @@ class Learning(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"], checkpoint["config"] = self.history, self.config
+        checkpoint["started_from"] = self.started_from
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.history = checkpoint.get("history", [])
+        self.history, self.started_from = checkpoint.get("history", []), checkpoint.get("started_from")
+
+    def refuse_divergence(self, part: str, loss: Tensor) -> None:
+        """Stops a run from which nothing comes any more.
+
+        Args:
+            part: what the loss is of, such as `validation`.
+            loss: a mean of losses, shape ().
+
+        Raises:
+            DivergenceError: it is not finite or beyond `LARGEST_LOSS`.
+        """
+        if not abs(float(loss)) <= LARGEST_LOSS:  # NaN is not either
+            raise DivergenceError(f"diverged in epoch {self.current_epoch + 1}: {part} loss {float(loss):.3g}")
 
     def mean_prediction(self, predict: Callable[[], Tensor]) -> Tensor:
         """Logits of the mean prediction over `eval_draws` draws; `predict` gives logits (..., classes) of one draw."""
@@ -175,6 +204,8 @@ class Learning(pl.LightningModule):
             logits, targets, losses = (torch.cat(column) for column in zip(*waiting, strict=True))
             self._metric(f"{part}/acc").update(logits, targets)
             self._metric(f"{part}/loss").update(losses)
+            if part == "train":
+                self.refuse_divergence("training", losses.mean())
 
     def accuracy_so_far(self) -> float:
         """Training accuracy of the epoch up to now, as a fraction; at least one batch must have been trained on."""

@@ -1,0 +1,75 @@
+"""The schema of another test of trained nets (conf/evaluate.yaml). Free of torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from binlit.config.check import check_checkpoint, resolved
+from binlit.config.option import Count, Place, Seed
+from binlit.config.problems import problems_of
+from binlit.config.read import Config, ConfigError
+from binlit.config.schema import EvalDraws, Threads
+
+
+def _classes(names: Any) -> list[str]:
+    """The names of own classes; one needs no list."""
+    named = [names] if isinstance(names, str) else names or []
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise ValueError(f"trust={names} is not allowed; write the classes as trust=[my.module.Net]")
+    return named
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Bits(_Asked):
+    eval: Literal["auto", "sample", "threshold", "mean"] | None
+    eval_draws: EvalDraws | None
+
+
+class Weights(_Asked):
+    eval: Literal["threshold", "sample", "latent"] | None
+
+
+class Episodes(_Asked):
+    way: Annotated[int, Field(ge=2, le=10_000)] | None
+    shot: Annotated[int, Field(ge=1, le=1000)] | None
+    query: Annotated[int, Field(ge=1, le=1000)] | None
+    test_episodes: Count | None
+
+
+class Evaluation(_Asked):
+    """null: as in the run."""
+
+    checkpoint: Place
+    binary: Bits
+    weight: Weights
+    dataset: Episodes
+    data_dir: Place
+    seed: Seed | None
+    threads: Threads
+    trust: Annotated[list[str], BeforeValidator(_classes)]
+
+
+def check_evaluation(cfg: DictConfig) -> Config:
+    """The command line's settings as plain containers.
+
+    Raises:
+        ConfigError: checkpoint is missing or is none, or a setting is wrong.
+    """
+    if "checkpoint" not in cfg or OmegaConf.is_missing(cfg, "checkpoint"):
+        raise ConfigError(
+            "checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt, or checkpoint=outputs/NAME"
+            " for all runs of a table"
+        )
+    asked = resolved(cfg)
+    if problems := problems_of(Evaluation, asked, ""):
+        raise ConfigError("\n".join(problems[:2]))
+    if not Path(asked["checkpoint"]).is_dir():
+        check_checkpoint(Path(asked["checkpoint"]), "checkpoint")
+    return asked | {"trust": _classes(asked["trust"])}

@@ -1,0 +1,43 @@
+"""What every option of a config group has, and the kinds of values that many take. Nothing here imports torch.
+
+A kind has bounds beyond which a setting is of no use: nothing is learned, or the run neither fits nor ends.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from binlit.catalogue import packaged
+from binlit.catalogue.ranges import Place as Place
+from binlit.catalogue.ranges import annotation
+
+Count = Annotated[int, Field(ge=1, le=100_000)]
+Draws = Annotated[int, Field(ge=1, le=1_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Positive = Annotated[float, Field(gt=1e-4, le=1e4)]
+Rate = Annotated[float, Field(ge=1e-12, le=10)]
+
+
+class Option(BaseModel):
+    """A group option: `name` is the file's name, `_target_` the class that it builds (None: nothing is built)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+    name: str
+    target: str | None = Field(alias="_target_")
+    partial: bool = Field(default=False, alias="_partial_")
+
+
+class OwnOption(Option):
+    """An option that is not binlit's: its class checks its keys."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+@cache
+def schema_of(group: str, name: str) -> type[Option]:
+    """The schema of one of binlit's options: a field for each setting, of the values that its YAML states."""
+    fields = {key: (annotation(text), ...) for key, text in packaged(group)[name].ranges.items()}
+    return create_model(f"{group}_{name}", __base__=Option, **fields)  # type: ignore[call-overload]
