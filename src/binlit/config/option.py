@@ -16,7 +16,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Positive = Annotated[
     float, Field(gt=1e-4, le=1e4)
 ]  # temperatures, windows, slopes: what is compared with a unit's input
-Rate = Annotated[float, Field(ge=1e-8, le=10)]
+Rate = Annotated[float, Field(ge=1e-12, le=10)]
 Epsilon = Annotated[float, Field(ge=1e-16, le=1)]
 Share = Annotated[float, Field(ge=0, le=0.9999)]
 
