@@ -18,7 +18,7 @@ from binlit.config.option import Count, Epsilon, Option, Place, Positive, Rate, 
 Limit = Count | Annotated[float, Field(gt=0, le=1)] | None  # batches, or a share of them
 EvalDraws = Annotated[int, Field(ge=1, le=10_000)]
 Threads = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
-Factor = Annotated[float, Field(ge=1e-6, le=10)]  # of a learning rate, from one epoch to the next
+Factor = Annotated[float, Field(ge=1e-6, le=1_000)]  # of a learning rate, from one epoch to the next
 RowValue = str | int | float | bool | None | list[str | int | float | bool | None]
 ROW_KEYS = (  # columns of the table that are filled without being asked
     "layer", "mode", "estimator", "anneal", "weights", "weight", "share", "seed", "setting", "n", "acc", "loss",
@@ -55,7 +55,7 @@ class Binary(BaseModel):
     mode: Literal["stochastic", "deterministic"]
     surrogate: Literal["hard_sigmoid", "hard_tanh", "logistic"]
     levels: Literal["01", "pm1"]
-    threshold: Annotated[float, Field(ge=-10_000, le=10_000)]  # beyond it no unit's input lies
+    threshold: Annotated[float, Field(ge=-1_000, le=1_000)]
     share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of a site's channels; records from before it was there lack it
     eval: Literal["auto", "sample", "threshold", "mean"]
     eval_draws: EvalDraws
