@@ -72,7 +72,7 @@ def measured(rounds: int) -> dict[str, Any]:
         for side, ms in sides.items()
     ]
     return {
-        "instructions": native.instruction_set(), "processor": hardware()["processor"], "torch": torch.__version__,
+        "instructions": native.instruction_set(), "processor": hardware("cpu")["processor"], "torch": torch.__version__,
         "threads": 1, "rounds": rounds, "rows": rows,
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import time
@@ -14,8 +15,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from binlit import cli
+from binlit.config import check
 from binlit.config.catalogue import groups, options_of
-from binlit.paths import config_dir
+from binlit.evaluate import with_folders
+from binlit.paths import config_dir, repository
 
 WRONG = [
     "[1,2]",
@@ -262,3 +265,23 @@ def test_jobs_that_differ_in_their_name_alone_are_told_apart():
     assert _apart(["seed=0", "name=a"], ["seed=0", "name=b"]) == {"name"}
     assert _apart(["+row.x=1", "binary.layer=1"], ["+row.x=2", "binary.layer=[1]"]) == {"row.x"}
     assert _apart(["binary.layer=1"], ["binary.layer=[1]"]) == set()
+
+
+def test_runs_that_were_published_would_still_be_let_through():
+    """Bounds are beyond any use: none of them stands in the way of a run that there is."""
+    top = repository()
+    assert top is not None
+    seen = 0
+    for path in sorted(top.glob("docs/results/*/records.jsonl")):
+        configs = [json.loads(line)["config"] for line in path.read_text(encoding="utf-8").splitlines()[::4]]
+        for config in configs:
+            if "dataset" in config:  # no study of gradients
+                check(with_folders(config))
+                seen += 1
+    assert seen > 100
+
+
+def test_text_from_the_environment_is_told_how_to_become_a_number(monkeypatch, capsys):
+    monkeypatch.setenv("MY_SEED", "3")
+    assert "${oc.decode:${oc.env:NAME}}" in answered(["seed=${oc.env:MY_SEED}"], monkeypatch, capsys)
+    assert cli.composed(["seed='${oc.decode:${oc.env:MY_SEED}}'"])["seed"] == 3

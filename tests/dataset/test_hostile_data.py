@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,6 +137,18 @@ def test_another_set_of_the_same_size_or_a_changed_byte_is_told(tmp_path, real_d
 # ---- CIFAR-10 and SVHN
 
 
+class Huge:
+    """Pickled as a call that would make an array of 100 GB."""
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.way == "ndarray":
+            return np.ndarray, ((10**11,), np.dtype("u1"))
+        return np.empty(0).__reduce__()[0], (np.ndarray, (10**11,), b"b")  # pyright: ignore[reportIndexIssue]
+
+
 def test_batches_that_unfold_or_are_too_large_are_told(tmp_path):
     for kind in ("py", "bin"):
         cifar(tmp_path, kind)
@@ -147,6 +160,15 @@ def test_batches_that_unfold_or_are_too_large_are_told(tmp_path):
     with pytest.raises(DataError, match="data_batch_2 is damaged or no CIFAR-10 batch") as caught:
         Cifar10(str(tmp_path), validation=2).setup()
     one_line(caught)
+    for huge in (Huge("_reconstruct"), Huge("ndarray")):
+        batch.write_bytes(pickle.dumps({b"labels": [1], b"data": huge}))
+        with pytest.raises(DataError, match="data_batch_2") as caught:
+            Cifar10(str(tmp_path), validation=2).setup()
+        one_line(caught)
+        assert "llocate" not in str(caught.value)
+    batch.write_bytes(pickle.dumps({b"labels": [1, 2], b"data": np.zeros((2, 3072), np.uint8)}))
+    with pytest.raises(DataError, match="data_batch_2 holds 2 images, others 6"):
+        Cifar10(str(tmp_path), validation=2).setup()
     os.truncate(batch, 20_000_000_000)
     with pytest.raises(DataError, match="too large"):
         Cifar10(str(tmp_path), validation=2).setup()

@@ -82,7 +82,8 @@ def _as_text(value: Any, path: str) -> str:
         return ""
     if meant is None or isinstance(meant, str) or not isinstance(value, str):
         return ""
-    return f"; it is text: drop the quotes, {path}={value}, or from the environment ${{oc.decode:${{oc.env:NAME}}}}"
+    decoded = f"{path}='${{oc.decode:${{oc.env:NAME}}}}'"
+    return f'; it is text: drop the quotes, {path}={value}, or from the environment "{decoded}"'
 
 
 def _no_such_key(schema: type[BaseModel], loc: list[str], path: str, value: Any) -> str:

@@ -36,7 +36,7 @@ class Binary(BaseModel):
     mode: Literal["stochastic", "deterministic"]
     surrogate: Literal["hard_sigmoid", "hard_tanh", "logistic"]
     levels: Literal["01", "pm1"]
-    threshold: Annotated[float, Field(ge=-10_000, le=10_000)]  # beyond it no unit's input lies
+    threshold: Annotated[float, Field(ge=-1_000, le=1_000)]
     share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of a site's channels; records from before it was there lack it
     eval: Literal["auto", "sample", "threshold", "mean"]
     eval_draws: EvalDraws

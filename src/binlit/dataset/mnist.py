@@ -44,7 +44,7 @@ class Mnist(StoredImages):
         super().__init__(data_dir, *args, **settings)
         if image_size not in SIZES:
             raise ValueError(f"dataset.image_size={image_size} must be 28 or 32")
-        self.border = (image_size - 28) // 2
+        self.border, self.found = (image_size - 28) // 2, dict[str, str]()
 
     def holds(self, place: Path) -> bool:
         return holds(place)
@@ -55,10 +55,11 @@ class Mnist(StoredImages):
 
     def _part(self, place: Path, part: str) -> Images:
         images, labels = read_labelled(place, part, self.classes)
-        whole = len(images) == sum(self.counts[part != "train"])
-        if whole and hashlib.sha256(images.numpy().data).hexdigest() != self.sums[part]:
-            self._warn(f"{place}: the {part} images are another set's, or bytes have changed")
+        self.found[part] = hashlib.sha256(images.numpy().data).hexdigest()
         return Images(F.pad(images, [self.border] * 4), labels)
+
+    def original(self) -> bool:
+        return self.found == self.sums
 
     def fetch(self, root: Path) -> None:
         import torchvision.datasets

@@ -136,7 +136,7 @@ class Learning(pl.LightningModule):
         read = {"lr": self._rate} | ({"slope": float(units[0].slope)} if units else {})
         self.log_dict(self._totals("train") | read)
         for name, weight in self.net.state_dict().items():  # a bit of NaN is 0, so the loss may look well
-            if weight.is_floating_point() and not weight.isfinite().all():
+            if weight.is_floating_point() and not weight.sum().isfinite():  # one pass, a tenth of the time
                 raise DivergenceError(f"diverged in epoch {self.current_epoch + 1}: {name} is not finite")
         stale = ("train/loss_step",) if self.examples["val"] else ("train/loss_step", "val/acc", "val/loss")
         metrics = {name: float(x) for name, x in self.trainer.callback_metrics.items() if name not in stale}
