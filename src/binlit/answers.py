@@ -11,6 +11,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from binlit.catalogue import packaged
 from binlit.config import ConfigError, nearest
 from binlit.config.catalogue import groups, options_of
 from binlit.config.check import unresolved
@@ -88,6 +89,8 @@ def _no_such_key(key: str, text: str, config_name: str) -> str:
     bare, _, package = key.partition("@")
     if package and bare in groups():
         return f"{key}: nothing is chosen for '{package}'; write {bare}=OPTION, or estimator@weight.estimator=OPTION"
+    if any(key == f"model.{name}" for one in packaged("model").values() for name in one.facts.takes):
+        return f"{key} is no setting: it follows from the data set; leave it out"
     keys = _known_keys()
     group = key.split(".")[0]
     if owners := [f"{group}={option}" for option in sorted(keys.get(key, ())) if option]:

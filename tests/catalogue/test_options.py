@@ -86,7 +86,7 @@ def test_an_option_of_ones_own_states_the_same():
         ("estimator", {}, "estimator=mine does not state its kind; add 'kind: pathwise' to its YAML"),
         ("estimator", {"kind": "score"}, "estimator=mine states kind: 'score'"),
         ("estimator", {"kind": "pathwise", "keys": {"a": "number bigger"}}, "estimator=mine: a range among its keys"),
-        ("dataset", {}, "dataset=mine does not state its gives; add 'gives: labels' to its YAML (or episodes)"),
+        ("dataset", {"gives": "pictures"}, "dataset=mine states gives: 'pictures'"),
         ("model", {}, "model=mine does not state its sites"),
     ],
 )

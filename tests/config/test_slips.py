@@ -62,9 +62,9 @@ def of_groups() -> Iterator[list[str]]:
             f"-{group}={option}", f"{group}s={option}", f"{group}.name=other", f"{group}={option}.yaml",
         ):  # fmt: skip
             yield [word]
-        if group not in ("recipe", "scheduler", "weight", "experiment"):  # without which there is a run
+        if group not in ("scheduler", "weight", "experiment"):  # without which there is a run
             yield [f"~{group}"]
-        if group not in ("callbacks", "logger", "experiment", "recipe"):
+        if group not in ("callbacks", "logger", "experiment"):
             yield [f"{group}._target_=os.system"]
             yield [f"{group}={option}", f"{group}={option}"]
 
@@ -120,7 +120,7 @@ def test_150_slips_of_the_config_tree(monkeypatch, capsys, tmp_path):
     ("words", "parts"),
     [
         # another run than was asked for
-        (["recipe=mnist_amr"], ["recipe=mnist_amr does not exist", "did you mean mnist_arm?"]),
+        (["scheduler=cosin_if_noisy"], ["scheduler=cosin_if_noisy does not exist", "did you mean cosine_if_noisy?"]),
         (["scheduler=1"], ["chooses no option", "cosine"]),
         (["estimator.name=foo"], ["chooses none", "estimator=OPTION"]),
         (["estimator.name=foo", "estimator._target_=binlit.estimator.LeaveOneOut"], ["it is rloo"]),
@@ -214,7 +214,7 @@ def test_150_slips_of_the_config_tree(monkeypatch, capsys, tmp_path):
         (["-m", "scheduler=none,cosin"], ["did you mean cosine?"]),
         (["-m", "seed=0,x"], ["seed='x'", "nothing was started"]),
         (["-m", "hydra.sweeper.params=1"], ["see --help"]),
-        (["output_dir=/dev/null"], ["/dev/null", "can be written into"]),
+        (["output_dir=/dev/null"], ["/dev/null", "cannot be used: it is no folder"]),
         (["--info", "foo"], ["'foo'"]),
         (["-cd", "nowhere"], ["--config-dir nowhere is no folder"]),
     ],

@@ -41,7 +41,7 @@ class DatasetFacts(Facts):
     images it has for training and validation, and for testing, where that is known.
     """
 
-    gives: Literal["labels", "episodes"]
+    gives: Literal["labels", "episodes"] = "labels"
     named_classes: dict[str, int] = {}
     drawings: int | None = None
     stored: list[int] | None = None

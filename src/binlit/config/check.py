@@ -135,7 +135,8 @@ def _with_options(cfg: Config) -> tuple[Config, dict[str, Option]]:
         settings, facts = split(group, node)
         facts |= own.get(path, {})  # a saved config has them there
         one = options[path] = option(group, settings | facts)
-        if one.name == "none":  # nothing is built, so nothing is set
+        if one.name == "none" and settings["_target_"] in {known.target for known in packaged(group).values()}:
+            # what another option of the group would set is without effect: a schedule that is for some estimators only
             settings, facts = {"name": one.name, "_target_": one.target}, {}
         if one.own:
             own[path] = facts
