@@ -276,3 +276,13 @@ def test_a_run_on_a_card_can_be_tested_without_one(tmp_path):
 def test_a_precision_that_the_processor_has_not_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"trainer\.precision=16-mixed needs a GPU.*bf16-mixed"):
         build_trainer(composed("trainer.precision=16-mixed"), tmp_path, quiet=True)
+
+
+def test_a_run_that_has_begun_needs_the_checkpoint_it_started_from_no_more(tmp_path, source):
+    given = changed(source, tmp_path / "given")
+    begun = ["scheduler=cosine", f"ckpt_path={given}", "optimizer.lr=0.01"]
+    run(tmp_path / "run", *begun, "trainer.max_epochs=1")
+    given.unlink()
+    longer = run(tmp_path / "run", *begun, "trainer.max_epochs=2")
+    assert len(longer["curve"]) == 2
+    assert longer["started_from"]["before"]["taken"] == "weights"

@@ -84,7 +84,8 @@ def train(
         DivergenceError: the loss or the weights are not finite, or the loss is beyond any.
         Stopped: a signal said so; with where that was.
     """
-    if cfg["ckpt_path"] is not None and not Path(cfg["ckpt_path"]).is_file():
+    begun = (folder / "checkpoints" / "last.ckpt").is_file()  # then nothing more is taken from elsewhere
+    if cfg["ckpt_path"] is not None and not begun and not Path(cfg["ckpt_path"]).is_file():
         raise ConfigError(f"ckpt_path={cfg['ckpt_path']} is no file; give a run's checkpoints/last.ckpt")
     # Heavy imports come late, so that --help and a config error answer at once.
     load_libraries()
@@ -150,14 +151,13 @@ def report_failure(cfg: Config, folder: Path, error: Exception, in_sweep: bool) 
     Raises:
         SystemExit: from a single run, where a line says it all.
     """
-    refused = isinstance(error, ConfigError)
-    if refused and not in_sweep:
+    if isinstance(error, ConfigError) and not in_sweep:
         complain(error)
         raise SystemExit(USAGE_ERROR) from None
     from binlit.dataset.errors import DataError
     from binlit.task.learning import DivergenceError
 
-    said = f"cannot write into {folder}: {error}" if isinstance(error, OSError) else str(error)
+    said = f"cannot go on in {folder}: {error}" if isinstance(error, OSError) else str(error)
     with contextlib.suppress(OSError):  # the disk may be full
         earlier = read_record(folder)
         if not (earlier and earlier["status"] == "ok"):  # a failure never overwrites a good record, of whatever run
