@@ -45,6 +45,7 @@ def check(cfg: DictConfig | Config) -> Config:
             for name, node in cfg[group].items():
                 problems += problems_of(part_of(node), node, f"{group}.{name}") if node is not None else []
     if not problems:
+        cfg["model"] = cfg["model"] | _following(cfg, options["model"])
         problems = list(contradictions(cfg, options))
     if problems:
         raise ConfigError("\n".join(problems[:2]))
@@ -146,7 +147,6 @@ def _with_options(cfg: Config) -> tuple[Config, dict[str, Option]]:
         known = {key: value for key, value in one.defaults.items() if "${" not in str(value)}
         _put(cfg, path, settings | {key: known[key] for key in known if key not in settings})
     cfg["dataset"] = _numbered_classes(cfg["dataset"], options["dataset"])
-    cfg["model"] = cfg["model"] | _following(cfg, options["model"])
     return cfg | ({"own": own} if own else {}), options
 
 
