@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from attacks.ground import QUICK, Ground
+from attacks.ground import QUICK, Ground, replaced
 from attacks.running import Try, run
 from attacks.verdict import record_of, unhurt
 
@@ -37,7 +37,7 @@ def tries(ground: Ground, chance: random.Random) -> Iterator[Try]:
 
 def _run(ground: Ground, folder: Path, words: list[str]) -> Iterator[str]:
     """A refusal before training will do as well."""
-    ended = run(folder, "train", *NET, *words)
+    ended = run(folder, "train", *replaced(NET, *words))
     yield from unhurt(ended, ground.peak["train"])
     record = record_of(folder / "run")
     wild = not all(map(_sane, _numbers(record.get("metrics", {})))) or not all(map(_sane, _losses(record)))
