@@ -45,6 +45,8 @@ def _translated(error: Exception, config_name: str) -> str:
         return f"{found[1]} is several values; to run each, add -m: -m {found[1]}; for one list, write {key}=[{value}]"
     if found := re.search(r"You must specify '(\w+)'", text):
         return f"{found[1]} has no option; write {found[1]}=OPTION with one of {', '.join(_options(found[1]))}"
+    if re.search(r"Could not \w+ ''", text):
+        return "a word of the command line names no setting; write KEY=VALUE, or ~KEY to delete one"
     if found := re.search(r"Could not delete(?: from config)?[.:]? '([^'=]+)=?([^']*)'", text):
         return f"~{found[1]} deletes nothing: it is not there, or not {found[2] or 'so'}; leave it out"
     if found := re.search(r"Multiple values for ([\w/@.]+)\.", text):
