@@ -183,9 +183,13 @@ def test_a_sweep_that_is_told_to_stop_leaves_no_process_and_no_record(tmp_path, 
 
 
 # -- divergence --------------------------------------------------------------------------------------------------------
+# An optimizer of one's own, whose rates have no bounds.
+UNBOUNDED = ["optimizer=sgd", "optimizer.name=rmsprop", "optimizer._target_=torch.optim.RMSprop", "~optimizer.nesterov"]
+
+
 @pytest.mark.parametrize("rate", ["1e9", "1e30"])
 def test_a_run_that_diverges_is_stopped_then(tmp_path, rate):
-    ruined = ["optimizer=sgd", f"optimizer.lr={rate}", "trainer.max_epochs=5", "binary.layer=null", "model.norm=none"]
+    ruined = [*UNBOUNDED, f"optimizer.lr={rate}", "trainer.max_epochs=5", "binary.layer=null", "model.norm=none"]
     with pytest.raises(DivergenceError, match=r"^diverged in epoch \d: .* (loss|is not finite)"):
         run(tmp_path, *ruined)
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists() or rate == "1e9"
@@ -214,7 +218,7 @@ def test_weights_that_are_not_finite_do_not_hide_behind_bits(tmp_path, monkeypat
 
 
 def test_a_single_run_that_diverges_ends_with_a_line_and_a_failed_record(cli, tmp_path):
-    done = cli("train", *QUICK, "optimizer=sgd", "optimizer.lr=1e30", "binary.layer=null", "hydra.run.dir=here")
+    done = cli("train", *QUICK, *UNBOUNDED, "optimizer.lr=1e30", "binary.layer=null", "hydra.run.dir=here")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     record = json.loads((tmp_path / "here" / "result.json").read_text())
@@ -225,8 +229,9 @@ def test_a_single_run_that_diverges_ends_with_a_line_and_a_failed_record(cli, tm
 
 # -- sweeps: what is noted, and shown ---------------------------------------------------------------------------------
 def test_each_folder_has_the_manifest_of_its_own_jobs_and_lines_say_what_varies(cli, tmp_path):
-    swept = ["name=a,b", "optimizer=sgd", "optimizer.lr=1e30,0.1", "binary.levels=pm1", "trainer.max_epochs=1"]
-    done = cli("train", "-m", *QUICK, *swept, "logger=default", "binary.layer=null", "binary.threshold=0.1")
+    swept = ["name=a,b", *UNBOUNDED, "optimizer.lr=1e30,0.1", "binary.levels=pm1", "trainer.max_epochs=1"]
+    quick = [word for word in QUICK if word != "logger=none"]
+    done = cli("train", "-m", *quick, *swept, "logger=default", "binary.layer=null", "binary.threshold=0.1")
     assert done.returncode == 1
     assert "2 of 4 jobs failed" in done.stderr
     assert "4 to run, into outputs/a and outputs/b" in done.stdout

@@ -70,10 +70,10 @@ def _attacked(ground: Ground, folder: Path, kind: str, change: Change) -> Iterat
     ended = _trained(folder, kind)
     yield from unhurt(ended, usual)
     yield from untouched(folder)
-    if ended.status == 0:
+    if ended.status != 0:
+        yield from refused(ended, name, lines=2)  # behind a warning that the set is another one
+    elif "is no result on" not in ended.err:  # whole files of another set may be trained on
         yield from same_run(record_of(folder / "run"), record)
-    else:
-        yield from refused(ended, name, lines=1)
 
 
 def _svhn(folder: Path, make: Callable[[], bytes]) -> Iterator[str]:

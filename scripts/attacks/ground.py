@@ -15,7 +15,15 @@ from attacks.verdict import answer_of, answers, record_of
 QUICK = ("logger=none", "trainer.enable_progress_bar=false", "threads=1", "trainer.limit_train_batches=4")
 SMALL = ("model=mlp", "model.hidden=[16]", "trainer.max_epochs=2", *QUICK)
 BNN = ("binary=bnn", "weight=bnn", "estimator=st_clipped")
-LONGER = (*SMALL, "binary.layer=1", "trainer.max_epochs=3")  # `drawn`, an epoch longer
+
+
+def replaced(words: tuple[str, ...], *more: str) -> tuple[str, ...]:
+    """The words with `more`, which take the place of those with the same key: no key may be given twice."""
+    keys = {word.partition("=")[0] for word in more}
+    return (*(word for word in words if word.partition("=")[0] not in keys), *more)
+
+
+LONGER = replaced(SMALL, "binary.layer=1", "trainer.max_epochs=3")  # `drawn`, an epoch longer
 SWEEP = ("-m", *SMALL, "name=s", "binary.layer=null,1", "seed=0,1")
 DENSE = (*SMALL, *BNN, "model.norm=all", "name=dense")
 CONV = ("model=bnn_convnet", "model.width=4", "model.hidden=8", *BNN, *QUICK, "trainer.max_epochs=1", "name=conv")
@@ -100,7 +108,8 @@ def make(folder: Path) -> None:
     def need(name: str, *words: str) -> Ended:
         ended = run(folder, name, *words, limit=300)
         if ended.status != 0:
-            raise RuntimeError(f"binlit.{name} {' '.join(words)} failed before anything was attacked:\n{ended.err}")
+            what = f"binlit.{name} {' '.join(words)} ended with {ended.status}"
+            raise RuntimeError(f"{what} before anything was attacked:\n{ended.err}")
         peak[name] = max(peak.get(name, 0), ended.peak)
         return ended
 

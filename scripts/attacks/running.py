@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from multiprocessing import process
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,7 @@ def _apart(folder: Path, logs: tuple[Path, Path], parent: int, environment: Mapp
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+    process._parent_process = None  # type: ignore[attr-defined]  # as from a shell: not a worker of the campaign's pool
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

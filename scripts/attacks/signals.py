@@ -115,7 +115,9 @@ def _in_joblib(ground: Ground, folder: Path, number: int, group: bool, delay: fl
     environment = {**os.environ, TOKEN: token, "TMPDIR": str(folder)}
     with (folder / "said").open("w") as said:
         command = [sys.executable, "-m", "binlit.train", *words]
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # else it would start with it ignored
         job = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said, start_new_session=True)
+        signal.signal(signal.SIGINT, before)
         try:
             _wait_for_checkpoint(folder, lambda: job.poll() is not None)
             time.sleep(delay)

@@ -43,9 +43,18 @@ def _translated(error: Exception, config_name: str) -> str:
         return _no_config(error, first)
     if found := re.search(r"Ambiguous value for argument '(.+)'", text):
         key, _, value = found[1].partition("=")
-        return f"{found[1]} is several values; to run each, add -m: -m {found[1]}; for one list, write {key}=[{value}]"
+        return (
+            f"{found[1]} is several values; to run each, add -m: -m {found[1]}; for one list, write {key}=[{value}]; "
+            f"for one text, quote it: \"{key}='{value}'\""
+        )
     if found := re.search(r"You must specify '(\w+)'", text):
         return f"{found[1]} has no option; write {found[1]}=OPTION with one of {', '.join(_options(found[1]))}"
+    if re.search(r"Could not \w+ ''", text):
+        return "a word of the command line names no setting; write KEY=VALUE, or ~KEY to delete one"
+    if found := re.search(r"Sweep parameters '(.+)' requires --multirun", text):
+        return f"{found[1]} is several values; to run each, add -m: -m {found[1]}"
+    if found := re.search(r"The value of '(.+)' is (.*) and not (.*?)\.?$", first):
+        return f"~{found[1]}={found[3]} deletes nothing: {found[1]} is {found[2]}; write ~{found[1]}"
     if found := re.search(r"Could not delete(?: from config)?[.:]? '([^'=]+)=?([^']*)'", text):
         return f"~{found[1]} deletes nothing: it is not there, or not {found[2] or 'so'}; leave it out"
     if found := re.search(r"Multiple values for ([\w/@.]+)\.", text):

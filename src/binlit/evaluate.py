@@ -97,14 +97,15 @@ def _test(path: Path, asked: Config, again: bool = True) -> tuple[float, bool]:
     Returns:
         The accuracy, and whether the result could be kept; where not, standard error says why.
     """
-    from binlit.results.checkpoint import read_checkpoint
+    from binlit.results.checkpoint import about, named, read_checkpoint
     from binlit.results.record import FOUND, asked_of, keep_evaluation, read_evaluations
     from binlit.results.summary import tested_text
 
     saved = read_checkpoint(path)
     for name in check_classes(saved["config"], path, own_classes(asked["trust"])):
         print(f"{path}: builds {name}, which is none of binlit's", flush=True)
-    config = with_evaluation(saved["config"], asked)
+    with about(path):
+        config = with_evaluation(saved["config"], asked)
     binary = config["binary"]
     line = {"checkpoint": path.name, "eval": binary["eval"], "eval_draws": binary["eval_draws"], "seed": config["seed"]}
     way = binary["eval"] + (f" over {binary['eval_draws']} draws" if binary["eval"] == "mean" else "")
@@ -121,7 +122,7 @@ def _test(path: Path, asked: Config, again: bool = True) -> tuple[float, bool]:
     try:
         found = evaluate(config, saved["state_dict"]) if again or not known else known[0]
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise named(error, path) from error
     print(f"{path}, {way}, seed {config['seed']}: {tested_text(found['metrics'])}", flush=True)
     if run and found not in known:
         try:

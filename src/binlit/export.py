@@ -81,20 +81,24 @@ def export(asked: dict[str, str]) -> Path:
     from binlit.packed.store import PackedError, save
     from binlit.packing import ConversionError, convert
     from binlit.packing.convert import described
-    from binlit.results.checkpoint import read_checkpoint
+    from binlit.results.checkpoint import about, named, read_checkpoint
 
     saved = read_checkpoint(path)
     trust = [name.strip() for name in asked.get("trust", "").strip("[]").split(",") if name.strip()]
     for name in check_classes(saved["config"], path, trust):
         print(f"{path}: builds {name}, which is none of binlit's")
+    with about(path):
+        config = tested_as(saved["config"], asked)
     try:
-        tested = tested_net(tested_as(saved["config"], asked), saved["state_dict"])
+        tested = tested_net(config, saved["state_dict"])
         packed = convert(*tested)
         if onnx:
             from binlit.packing.onnx_file import save_onnx
 
             save_onnx(*tested, onnx)
         save(packed, out)
+    except ConfigError as error:
+        raise named(error, path) from error
     except (ConversionError, PackedError) as error:
         raise ConfigError(f"{path} cannot be packed: {error}") from error
     except OSError as error:

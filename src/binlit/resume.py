@@ -70,6 +70,8 @@ def adopt(saved: Checkpoint, cfg: Config, task: Learning, source: Path, folder: 
         task.load_state_dict(saved["state_dict"])
         changed = fit_optimizer(saved, cfg, task)
         states = keepers(saved)
+        if not states:
+            raise ValueError("it has no state of the callbacks that keep checkpoints")
         if not changed and all(state["dirpath"] == str(folder) for state in states) and source.parent == folder:
             return source
         for state in states:

@@ -7,6 +7,7 @@ config the weights are all that is taken: epochs, optimizer and schedule begin a
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def starting_point(cfg: Config, folder: Path) -> Start:
     """
     remove_leftovers(folder / "checkpoints")
     last = folder / "checkpoints" / "last.ckpt"
-    if last.is_file():
+    if os.path.lexists(last):
         try:
             saved = read_checkpoint(last)
             require_state(saved, last)

@@ -95,8 +95,12 @@ class BinlitSweeper(BasicSweeper):
         return list(jobs.values()), apart
 
     def _note(self, jobs: list[Job]) -> list[Path]:
-        """Writes into each folder what is to be run there, beside what earlier sweeps noted; returns the folders."""
+        """Writes into each folder what is to be run there, beside what earlier sweeps noted; returns the folders.
+
+        Nothing is written where all of it is done and noted: the disk may be full, the folder another's.
+        """
         from binlit.config import row_of
+        from binlit.files import remove_leftovers
         from binlit.paths import MANIFEST
         from binlit.results.record import locked, read_manifest, write_whole
         from binlit.results.setting import given, resolved, varying
@@ -104,14 +108,18 @@ class BinlitSweeper(BasicSweeper):
         differing = varying([given(job.words) for job in jobs])
         folders = list(dict.fromkeys(job.folder for job in jobs))
         for folder in folders:
-            expected = {}
-            for job in jobs:
-                if job.folder == folder and not job.cfg["trainer"].get("fast_dev_run"):  # which no table would miss
+            own, expected = [job for job in jobs if job.folder == folder], {}
+            for job in own:
+                if not job.cfg["trainer"].get("fast_dev_run"):  # which no table would miss
                     told = {name: value for name, value in given(job.words).items() if name in differing}
                     line = {"row": row_of(job.cfg), "seed": job.cfg["seed"], "fingerprint": job.identity}
                     expected[job.identity] = line | {"setting": resolved(job.cfg, told)}
+            noted = {line["fingerprint"] for line in read_manifest(folder)}
+            if all(job.done for job in own) and expected.keys() <= noted:
+                remove_leftovers(folder / MANIFEST)
+                continue
             with locked(folder):
-                OmegaConf.save(self.config, folder / "multirun.yaml")
+                write_whole(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
                 for line in read_manifest(folder):
                     expected.setdefault(line["fingerprint"], line)  # a table may be filled by several sweeps
                 write_whole(folder / MANIFEST, json.dumps(list(expected.values()), indent=1) + "\n")

@@ -43,6 +43,13 @@ class Evil:
         return (print, ("executed",))
 
 
+class Vast:
+    """Ten megabytes of nothing in a few bytes."""
+
+    def __reduce__(self):
+        return (np.ndarray, ((10_000_000,), np.dtype(np.uint8)))
+
+
 @pytest.mark.parametrize(
     ("kind", "damage", "message"),
     [
@@ -51,6 +58,7 @@ class Evil:
         ("py", lambda raw: raw[:-50], "is damaged or no CIFAR-10 batch"),
         ("py", lambda raw: pickle.dumps({b"labels": [1]}), "is damaged or no CIFAR-10 batch"),
         ("py", lambda raw: pickle.dumps(Evil()), "asks for builtins.print"),
+        ("py", lambda raw: pickle.dumps({b"labels": [1], b"data": Vast()}), "is damaged .* not callable"),
         (
             "py",
             lambda raw: pickle.dumps({b"labels": [1], b"data": np.zeros((1, 10), np.uint8)}),

@@ -19,6 +19,7 @@ import binlit
 from binlit.build import build_data, build_task
 from binlit.config import check
 from binlit.export import main
+from binlit.files import HOST
 from binlit.model import BnnConvNet
 from binlit.packed import load
 from binlit.paths import config_dir
@@ -179,13 +180,20 @@ def test_nothing_is_written_over_the_checkpoint_or_the_other_file(run, tmp_path,
 
 
 @pytest.mark.parametrize("key", KEYS)
+def test_what_a_killed_export_left_goes_with_the_next(run, tmp_path, key):
+    (tmp_path / f".target.{HOST}.4194300-0.part").write_text("half")
+    assert exported(run, tmp_path, key, tmp_path / "target") == 0
+    assert not list(tmp_path.glob(".target.*"))
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_a_disk_that_is_full_is_told_in_a_line(run, tmp_path, capsys, monkeypatch, key):
     def full(number: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     (tmp_path / "target").write_text("old")
     with monkeypatch.context() as patch:
-        patch.setattr("binlit.packed.store.os.fsync", full)
+        patch.setattr("binlit.files.os.fsync", full)
         assert exported(run, tmp_path, key, tmp_path / "target") == 2
     complaint = capsys.readouterr().err
     assert "target cannot be written: No space left on device" in complaint

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from binlit.config import ConfigError
-from binlit.results.checkpoint import read_checkpoint, remove_leftovers, require_state, write_checkpoint
+from binlit.results.checkpoint import about, read_checkpoint, remove_leftovers, require_state, write_checkpoint
 
 
 def checkpoint(epochs: int = 2) -> dict[str, Any]:
@@ -126,7 +126,7 @@ WRONG_TO_GO_ON = {
     "loops": [None, {}, {"fit_loop": {"epoch_progress": {"current": {"processed": 1}}}}],
     "optimizer_states": [None, {}],
     "lr_schedulers": [None],
-    "callbacks": [None],
+    "callbacks": [None, {"ModelCheckpoint": "x"}],
     "global_step": [None],
     "history": [[], [{"epoch": 1}], [{}, {}, {}]],
     "epoch": [0, 7],
@@ -155,3 +155,20 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, bad):
     content["state_dict"]["net.weight"][7, 7] = bad
     with pytest.raises(ConfigError, match=r"net\.weight is not finite"):
         read_checkpoint(write_checkpoint(content, tmp_path / "x.ckpt"))
+
+
+def test_weights_that_are_not_all_in_the_file_are_refused(tmp_path):
+    """Sparse ones, ones of another device than memory, and a terabyte that is one number with strides of 0."""
+    vast = torch.zeros(1).as_strided((1 << 20, 1 << 18), (0, 0))
+    for weight in (vast, torch.eye(3).to_sparse(), torch.empty(3, device="meta")):
+        content = checkpoint() | {"state_dict": {"net.weight": weight}}
+        with pytest.raises(ConfigError, match=r"net\.weight is no plain tensor"):
+            read_checkpoint(write_checkpoint(content, tmp_path / "x.ckpt"))
+
+
+def test_what_is_wrong_with_a_config_names_the_checkpoint(tmp_path):
+    with pytest.raises(ConfigError, match=r"^x\.ckpt: seed=-1 is not allowed$"), about(Path("x.ckpt")):
+        raise ConfigError("seed=-1 is not allowed")
+    missing = r"^x\.ckpt holds no config of a run \(KeyError: 'binary'\)$"
+    with pytest.raises(ConfigError, match=missing), about(Path("x.ckpt")):
+        raise KeyError("binary")

@@ -92,6 +92,8 @@ def unfit_checkpoints(cfg: Config) -> Iterable[str]:
     keys: dict[tuple[Any, ...], str] = {}
     for name, node in kept.items():
         file = str(node.get("filename") or name)
+        if node.get("monitor") and not node.get("filename"):
+            yield f"callbacks.{name}.filename is empty, and the tested file needs a name; give one, such as {name}"
         if node.get("monitor") and ("{" in file or "/" in file):
             yield f"callbacks.{name}.filename={file} is not known before the run; give a plain name, such as best"
         if file in files:

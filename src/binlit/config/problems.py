@@ -58,6 +58,9 @@ def _sentence(schema: type[BaseModel], detail: ErrorDetails, path: str, field: s
     if kind == "value_error":
         said = str(detail.get("ctx", {})["error"])  # it says all by itself where it names the setting
         return said if "=" in said else f"{path}={_shown(value)} is not allowed: {said}"
+    if kind == "string_type" and isinstance(value, list):
+        text = f"{path}='[{','.join(map(str, value))}]'"
+        return f'{path}={_shown(value)} is not allowed: it is a list; to give text with brackets, quote it: "{text}"'
     hint = _as_text(value, path)
     where = _annotation(schema, [str(part) for part in detail["loc"]])
     choices = [str(choice) for choice in _literals(where)]

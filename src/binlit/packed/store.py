@@ -12,12 +12,8 @@ Tensors of layer i (O outputs, K inputs of each):
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
-import secrets
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -103,21 +99,13 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: the folder is not there, cannot be written, or is full; or there is something else than a file.
     """
-    path = Path(os.path.realpath(path))
-    if os.path.lexists(path) and not path.is_file():
-        raise OSError(errno.EINVAL, "no regular file", str(path))
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    from binlit.files import whole  # which needs a system with file locks; reading does not
+
     try:
-        with temporary.open("xb") as file:
+        with whole(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _in_order(content: bytes) -> bytes:

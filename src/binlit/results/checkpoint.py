@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +110,40 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise ConfigError(
                 f"{path} cannot be used: its {name} is a {type(value).__name__}, where a tensor should be"
             )
-        if value.is_floating_point() and not value.isfinite().all():
+        if not _is_held(value):
+            raise ConfigError(
+                f"{path} cannot be used: its {name} is no plain tensor with all of its values in the file"
+            )
+        if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():
             raise ConfigError(f"{path} cannot be used: its {name} is not finite, so the run that wrote it had diverged")
     return saved
+
+
+def _is_held(value: torch.Tensor) -> bool:
+    """Whether every number has a place of its own in memory: strides of 0 make a terabyte out of one number."""
+    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+        return False
+    return value.numel() * value.element_size() <= max(value.untyped_storage().nbytes(), 1 << 20)  # small ones may
+
+
+@contextlib.contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Names the checkpoint in what is wrong with the config that it holds.
+
+    Raises:
+        ConfigError: with the path; also where the config lacks what those of runs have.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise named(error, path) from error
+    except (KeyError, TypeError, AttributeError) as error:  # whatever a foreign config lacks
+        raise ConfigError(f"{path} holds no config of a run ({type(error).__name__}: {error})") from error
+
+
+def named(error: ConfigError, path: Path) -> ConfigError:
+    """The error, with the checkpoint's path where it has not said it."""
+    return error if str(path) in str(error) else ConfigError(f"{path}: {error}")
 
 
 def require_state(saved: Checkpoint, path: Path) -> None:
@@ -121,6 +154,8 @@ def require_state(saved: Checkpoint, path: Path) -> None:
             to another epoch than the history.
     """
     _require(saved, NEEDED_TO_GO_ON, path)
+    if not all(isinstance(state, dict) for state in saved["callbacks"].values()):
+        raise ConfigError(f"{path} cannot be gone on from: the state of its callbacks is none")
     done = len(saved["history"])
     if done <= saved["epoch"]:
         raise ConfigError(f"ckpt_path={path} was saved within an epoch; give last.ckpt beside it")
