@@ -115,6 +115,7 @@ class Option:
         facts: what it states, of the group's class in `GROUPS`; stated: the same as it stands in the YAML.
         defaults: its settings as they stand in the YAML, not interpolated.
         own: it is not binlit's.
+        partial: its class is left to be called, by the task.
     """
 
     group: str
@@ -124,6 +125,7 @@ class Option:
     stated: Mapping[str, Any]
     defaults: Mapping[str, Any]
     own: bool = False
+    partial: bool = False
 
     @cached_property
     def ranges(self) -> dict[str, str]:
@@ -217,7 +219,10 @@ def _option(group: str, node: Config, own: bool) -> Option:
     except ValueError as error:
         raise ConfigError(f"{where}: a range among its keys cannot be read: {error}") from error
     defaults = {key: value for key, value in settings.items() if key not in FIXED}
-    return Option(group, str(node.get("name")), node.get("_target_"), facts, stated, {} if own else defaults, own)
+    partial = bool(node.get("_partial_"))
+    return Option(
+        group, str(node.get("name")), node.get("_target_"), facts, stated, {} if own else defaults, own, partial
+    )
 
 
 def _example(group: str, key: str) -> str:

@@ -10,16 +10,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import create_model
 
 from binlit.catalogue import GROUPS, Option, expand, option, packaged, split
-from binlit.catalogue.ranges import annotation
 from binlit.config.callback_options import part_of, without_idle
 from binlit.config.catalogue import groups
 from binlit.config.cost import too_large
 from binlit.config.device import on_this_machine
 from binlit.config.fit import contradictions
-from binlit.config.option import OwnOption, schema_of
+from binlit.config.option import schema_of, schema_of_own
 from binlit.config.problems import problems_of
 from binlit.config.read import Config, ConfigError, channels, did_you_mean, image_size
 from binlit.config.schema import Run
@@ -188,8 +186,7 @@ def _option_problems(path: str, node: Config, one: Option) -> list[str]:
     derived = {*getattr(one.facts, "takes", ()), *(("sites", "layers") if group == "model" else ())}
     settings = {key: value for key, value in node.items() if key not in derived}
     if one.own:
-        schema = create_model("own", __base__=OwnOption, **{k: (annotation(v), ...) for k, v in one.ranges.items()})
-        return problems_of(schema, settings, path) or _other_class(group, node, path)
+        return problems_of(schema_of_own(one), settings, path) or _other_class(group, node, path)
     return (
         problems_of(schema_of(group, one.name), settings, path)
         or _other_class(group, node, path)
@@ -209,6 +206,8 @@ def _other_class(group: str, node: Config, path: str) -> list[str]:
             f"{path}._target_={target} is not what {group}={name} builds, {ours[name].target}; leave it out, or give a "
             f"class of your own a name of its own as well, {path}.name=NAME"
         ]
+    if name in ours and node.get("_partial_", False) is not ours[name].partial:
+        return [f"{path}._partial_={node.get('_partial_')} is part of what {group}={name} is; leave it out"]
     if name in ours or group == "weight":
         return []
     if target is None:

@@ -6,10 +6,11 @@ A kind has bounds beyond which a setting is of no use: nothing is learned, or th
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from binlit import catalogue
 from binlit.catalogue import packaged
 from binlit.catalogue.ranges import Place as Place
 from binlit.catalogue.ranges import annotation
@@ -39,5 +40,11 @@ class OwnOption(Option):
 @cache
 def schema_of(group: str, name: str) -> type[Option]:
     """The schema of one of binlit's options: a field for each setting, of the values that its YAML states."""
-    fields = {key: (annotation(text), ...) for key, text in packaged(group)[name].ranges.items()}
-    return create_model(f"{group}_{name}", __base__=Option, **fields)  # type: ignore[call-overload]
+    fields: dict[str, Any] = {key: (annotation(text), ...) for key, text in packaged(group)[name].ranges.items()}
+    return create_model(f"{group}_{name}", __base__=Option, **fields)
+
+
+def schema_of_own(option: catalogue.Option) -> type[OwnOption]:
+    """The schema of a user's own option: the settings whose range it states; its class checks the others."""
+    fields: dict[str, Any] = {key: (annotation(text), ...) for key, text in option.ranges.items()}
+    return create_model(f"own_{option.group}", __base__=OwnOption, **fields)
