@@ -148,5 +148,5 @@ def composed(words: list[str]) -> Config:
     except Exception as error:
         raise ConfigError(translated(error)) from error
     config = check(cfg)
-    check_start(config, read.overrides)
+    check_start(config, read.overrides, folders)
     return config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def check(cfg: DictConfig | Config) -> Config:
     return cfg
 
 
-def check_start(cfg: Config, words: Iterable[str]) -> None:
+def check_start(cfg: Config, words: Iterable[str], folders: Sequence[Path] | None = None) -> None:
     """Refuses what only a run about to start can be refused for.
 
     An option that does not exist (Hydra lets it pass in optional groups), a checkpoint that is not there, a run that
@@ -59,6 +59,7 @@ def check_start(cfg: Config, words: Iterable[str]) -> None:
     Args:
         cfg: a checked config.
         words: the settings that it was composed of.
+        folders: the user's folders of options; where not given, those that this process's command line names.
 
     Raises:
         ConfigError: naming the setting.
@@ -66,7 +67,7 @@ def check_start(cfg: Config, words: Iterable[str]) -> None:
     for word in words:
         key, _, choice = word.partition("=")
         if key in groups():
-            check_choice(key, choice)
+            check_choice(key, choice, folders)
     if cfg["ckpt_path"] is not None:
         check_checkpoint(Path(cfg["ckpt_path"]), "ckpt_path")
     for problem in too_large(cfg):
