@@ -166,7 +166,9 @@ def memory(cfg: Config, found: dict[str, Part]) -> dict[str, float]:
 
 
 def net_size(model: Config, side: int, colours: int) -> tuple[int, int]:
-    """Roughly: the weights of a net, and the activations that it makes of one image."""
+    """Roughly: the weights of a net, and the activations that it makes of one image; nothing of a net of the user's."""
+    if model["name"] not in packaged("model"):
+        return 0, 0
     pixels = side * side
     if "inputs" in model:
         widths = [model["inputs"], *model["hidden"], model["classes"]]
