@@ -80,7 +80,8 @@ def write_pages(records: list[Record], out: Path, args: argparse.Namespace) -> N
     records = [record for record in latest(records) if not record["config"]["trainer"].get("fast_dev_run")]
     if not records:
         raise ConfigError(f"{args.source[0]} holds trial runs only (fast_dev_run): there is nothing to report")
-    expected = [job for source in args.source if source.is_dir() for job in read_manifest(source)]
+    noted = [job for source in args.source if source.is_dir() for job in read_manifest(source)]
+    expected = list({job["fingerprint"]: job for job in noted}.values())  # two sweeps may have set out to do the same
     write_report(records, expected, out, args.title)
     if args.against:
         write_paired(records, out, args.against)
