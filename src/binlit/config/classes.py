@@ -42,7 +42,11 @@ def check_classes(cfg: Config, source: object, own: Iterable[str] = (), remedy: 
         ConfigError: it names another class, has a key of Hydra's that no option of the group has, or interpolates.
     """
     own, found = set(own), []
-    for place, node in _walk(cfg):
+    try:
+        nodes = list(_walk(cfg))
+    except ConfigError as error:
+        raise ConfigError(f"{source} is refused: {error}") from error
+    for place, node in nodes:
         where = ".".join(place) or "its config"
         if isinstance(node, str):
             if "${" in node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,7 +89,8 @@ def load(path: Path) -> Checkpoint:
     """
     check_sums(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of torch, of sparse weights: they are refused
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file makes torch raise
         raise ConfigError(f"{path} cannot be read as a checkpoint ({type(error).__name__})") from error
 
