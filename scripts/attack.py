@@ -1,6 +1,6 @@
 """Attacks binlit: files that lie, full disks, kills and slips, seeded. Prints tries and failures of each kind.
 
-python scripts/attack.py                          all kinds: 10 to 20 minutes on two cores
+python scripts/attack.py                          all kinds: 12 minutes of processor time, 7 to 15 on two cores
 python scripts/attack.py --kind 3,8               two of them
 python scripts/attack.py --quick                  a few tries of each kind
 python scripts/attack.py --kind 6 --only flip-17  one try, by its name; what it made is kept and named with --keep

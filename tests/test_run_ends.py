@@ -23,7 +23,7 @@ from binlit.results.record import read_manifest, read_records
 from binlit.stopping import Stopped, stopped_by_signals
 from binlit.task import Learning
 from binlit.task.learning import LARGEST_LOSS, DivergenceError
-from binlit.train import train
+from binlit.train import main, train
 
 QUICK = ["model=mlp", "logger=none", "trainer.enable_progress_bar=false", "dataset.batch_size=256"]
 TIMES = ("seconds", "train_seconds")
@@ -180,6 +180,26 @@ def test_a_sweep_that_is_told_to_stop_leaves_no_process_and_no_record(tmp_path, 
         assert f"stopped by {signal.Signals(number).name}" in log
         assert "with 3 of 3 jobs to do; the same command goes on" in log
         assert ("in epoch " in log) == (launcher == "basic")
+
+
+@pytest.mark.parametrize(("code", "where"), [("torch.save", " in epoch 1 of 3"), ("binlit.train.check", "")])
+def test_a_signal_is_told_though_other_code_fails_of_it(tmp_path, handlers, monkeypatch, capsys, code, where):
+    """torch's writer of files and OmegaConf raise errors of their own where a signal ends them in the middle."""
+
+    def interrupted(*_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except BaseException:
+            raise RuntimeError("unexpected position")  # noqa: B904
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(code, interrupted)
+    monkeypatch.setattr(sys, "argv", ["binlit", *QUICK, "trainer.max_epochs=3", "hydra.run.dir=stopped"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == f"binlit: stopped by SIGINT{where}; the same command goes on\n"
+    assert not Path("stopped/result.json").exists()
 
 
 # -- divergence --------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from binlit.config.words import check_words, flags, own_folders
 from binlit.errors import complain as complain
 from binlit.files import REMEDIES, refusal
 from binlit.paths import config_dir
+from binlit.stopping import stopped_behind
 
 USAGE_ERROR = 2
 SLIPS = (ConfigError, HydraException, OmegaConfBaseException)  # of whoever wrote the command line
@@ -71,8 +72,10 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
         began = True
         try:
             return task(cfg)
-        except SLIPS as error:
-            if full == "1" or HydraConfig.get().mode == RunMode.MULTIRUN:
+        except Exception as error:
+            if (stopped := stopped_behind(error)) is not None:
+                raise stopped from None
+            if not isinstance(error, SLIPS) or full == "1" or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             complain(translated(error, config_name))  # here, because Hydra would announce it in a line of its own
             sys.exit(USAGE_ERROR)
@@ -88,6 +91,8 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
             check_words(read.overrides, own_folders(), has_groups=config_name == "config")
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(begun)()
     except Exception as error:
+        if (stopped := stopped_behind(error)) is not None:
+            raise stopped from None
         if full == "1":
             raise
         if isinstance(error, OSError) and error.errno is not None:  # a full disk, a folder that cannot be written

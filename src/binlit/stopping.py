@@ -31,6 +31,13 @@ class Stopped(SystemExit):
         self.name, self.where = signal.Signals(number).name, ""
 
 
+def stopped_behind(error: BaseException | None) -> Stopped | None:
+    """The `Stopped` that this exception is, or that it took the place of while somebody else's code cleaned up."""
+    while error is not None and not isinstance(error, Stopped):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """SIGTERM and SIGINT raise `Stopped`, which is told in a line; a second one ends the process at once.

@@ -26,7 +26,7 @@ from binlit.config import Config, ConfigError, check, fingerprint
 from binlit.libraries import load_libraries
 from binlit.results.record import finished, locked, new_record, read_record, set_aside, write_record
 from binlit.results.setting import setting_of
-from binlit.stopping import Stopped, end_with_parent, stopped_by_signals
+from binlit.stopping import Stopped, end_with_parent, stopped_behind, stopped_by_signals
 
 
 def main() -> None:
@@ -135,8 +135,10 @@ def located(trainer: Any) -> Iterator[None]:
 
     try:
         yield
-    except (Stopped, SIGTERMException) as error:
-        stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGTERM)
+    except BaseException as error:
+        stopped = stopped_behind(error) or (Stopped(signal.SIGTERM) if isinstance(error, SIGTERMException) else None)
+        if stopped is None:
+            raise
         epoch = f" in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
         stopped.where = epoch if trainer.state.fn == "fit" else " while testing"
         raise stopped from None
