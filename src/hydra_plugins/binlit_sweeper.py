@@ -79,14 +79,16 @@ class BinlitSweeper(BasicSweeper):
         assert self.config is not None
         assert self.hydra_context is not None
         loader, jobs, apart = self.hydra_context.config_loader, dict[tuple[Path, str], Job](), set[str]()
+        plain: dict[tuple[str, ...], Any] = {}  # the jobs with no binary layer, less what is without effect there
         for words in typed:
             try:
                 composed = loader.load_sweep_config(self.config, words)
                 cfg = check(composed)
                 if row_of(cfg)["layer"] == "none":
                     words = [override for override in words if not _needs_a_binary_layer(override)]
-                    composed = loader.load_sweep_config(self.config, words)
-                    cfg = check(composed)
+                    if (key := tuple(words)) not in plain:  # composing takes most of a sweep's start
+                        plain[key] = loader.load_sweep_config(self.config, words)
+                    composed, cfg = plain[key], check(plain[key])
                 check_start(cfg, words)
             except ConfigError as error:
                 raise ConfigError(f"{error}\n(job {' '.join(words)}; nothing was started)") from error
