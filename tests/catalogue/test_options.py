@@ -70,6 +70,12 @@ def test_names_are_counted_by_widths():
     assert expand(["a", "b"], {}) == ["a", "b"]
 
 
+@pytest.mark.parametrize("text", ["act{1..depth}", "act{a..3}", "act{1..x*widths}", "act{}"])
+def test_names_that_cannot_be_counted_are_refused(text):
+    with pytest.raises(ConfigError, match=r"names no layers|counts no layers"):
+        expand(text, {"widths": [8], "depth": 3})
+
+
 def test_an_option_of_ones_own_states_the_same():
     built = {"name": "mine", "_target_": "mine.Rule", "draws": 4}
     node = built | {"kind": "score_function", "keys": {"draws": "integer >= 2"}}

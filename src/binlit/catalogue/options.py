@@ -184,6 +184,9 @@ def expand(text: Any, settings: Config) -> list[str]:
     """The names that `act{1..4} last` stands for; `hidden` within braces is the length of that setting.
 
     A list of names is left as it is.
+
+    Raises:
+        ConfigError: the text cannot be read, or there is no such setting.
     """
     if not isinstance(text, str):
         return list(text) if isinstance(text, list) else []
@@ -194,12 +197,16 @@ def expand(text: Any, settings: Config) -> list[str]:
             names.append(word)
             continue
         first, _, last = tail.rstrip("}").partition("..")
+        if not first.isdecimal():
+            raise ConfigError(f"'{word}' names no layers; write such as {head}{{1..4}}")
         names += [f"{head}{number}" for number in range(int(first), _length(last, settings) + 1)]
     return names
 
 
 def _length(text: str, settings: Config) -> int:
     times, _, key = text.rpartition("*")
+    if not (times or "1").isdecimal() or not (key.isdecimal() or isinstance(settings.get(key), list)):
+        raise ConfigError(f"'{text}' counts no layers: give a number, or a setting that is a list, such as 2*widths")
     return int(times or 1) * (int(key) if key.isdecimal() else len(settings[key]))
 
 

@@ -132,21 +132,32 @@ def _with_options(cfg: Config) -> tuple[Config, dict[str, Option]]:
         if not node:  # a group that records from before it was there lack
             continue
         group = path.rpartition(".")[2]
+        if not isinstance(node, dict):
+            raise ConfigError(f"{path}={node!r} is no option; choose one with {path}=OPTION")
         settings, facts = split(group, node)
         facts |= own.get(path, {})  # a saved config has them there
         one = options[path] = option(group, settings | facts)
-        if one.name == "none" and settings["_target_"] in {known.target for known in packaged(group).values()}:
+        if one.name == "none" and settings.get("_target_") in [known.target for known in packaged(group).values()]:
             # what another option of the group would set is without effect: a schedule that is for some estimators only
             settings, facts = {"name": one.name, "_target_": one.target}, {}
         if one.own:
             own[path] = facts
         for key, value in ({} if one.own else facts).items():
-            if str(value) not in (str(one.stated.get(key)), str(expand(one.stated.get(key, ""), settings))):
+            if not _states(one, key, value, settings):
                 raise ConfigError(f"{path}.{key}={value!r} is what {path}={one.name} is, and no setting; leave it out")
         known = {key: value for key, value in one.defaults.items() if "${" not in str(value)}
         _put(cfg, path, settings | {key: known[key] for key in known if key not in settings})
     cfg["dataset"] = _numbered_classes(cfg["dataset"], options["dataset"])
     return cfg | ({"own": own} if own else {}), options
+
+
+def _states(one: Option, key: str, value: Any, settings: Config) -> bool:
+    """Whether this is what the option states, names of layers spelled out or not."""
+    stated = one.stated.get(key)
+    try:
+        return str(value) == str(stated) or value == expand(stated, settings)
+    except ConfigError:  # settings that names are counted by are missing
+        return False
 
 
 def _following(cfg: Config, model: Option) -> Config:
@@ -221,7 +232,7 @@ def _other_class(group: str, node: Config, path: str) -> list[str]:
 def _node(cfg: Config, path: str) -> Config:
     node: Any = cfg
     for part in path.split("."):
-        node = (node or {}).get(part)
+        node = node.get(part) if isinstance(node, dict) else None
     return node or {}
 
 
