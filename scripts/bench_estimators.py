@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
-import binlit.cli  # noqa: F401  (registers the resolvers)
-from binlit.build import build_task
+import binlit.command.entry  # noqa: F401  (registers the resolvers)
 from binlit.catalogue import packaged
 from binlit.config import check
 from binlit.estimator import Step
 from binlit.paths import config_dir
+from binlit.run.build import build_task
 
 
 def stepper(name: str, layer: str) -> Callable[[], int]:

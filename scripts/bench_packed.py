@@ -25,15 +25,15 @@ from torch import nn
 from torch.nn import functional as F
 
 import binlit
+from binlit.conversion import convert
 from binlit.model import Mlp
-from binlit.packed import PackedModel, native
-from binlit.packed.bits import pack
-from binlit.packed.geometry import patches
-from binlit.packed.native import NativeKernel
-from binlit.packing import convert
 from binlit.report import around_table
 from binlit.results.markdown import markdown_table
 from binlit.results.record import hardware
+from binlit.runtime import PackedModel, native
+from binlit.runtime.bits import pack
+from binlit.runtime.geometry import patches
+from binlit.runtime.native import NativeKernel
 
 Run = Callable[[], Any]
 SIDE = 1024

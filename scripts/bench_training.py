@@ -32,10 +32,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from binlit import Step
-from binlit.build import build_net
-from binlit.config import Config, check
+from binlit.catalogue import Config
+from binlit.config import check
 from binlit.dataset import DataError, Images, Mnist
 from binlit.paths import config_dir
+from binlit.run.build import build_net
 from binlit.train import train
 
 BATCH = 64

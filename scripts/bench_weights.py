@@ -22,13 +22,13 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as binlit.train does
 import torch
 from hydra import compose, initialize_config_dir
 
-import binlit.cli  # noqa: F401  (registers the resolvers)
+import binlit.command.entry  # noqa: F401  (registers the resolvers)
 from binlit.binary import binary_weights
 from binlit.binary.weight import BinaryWeight
-from binlit.build import build_task
 from binlit.config import check
 from binlit.estimator.base import Call
 from binlit.paths import config_dir
+from binlit.run.build import build_task
 
 WAYS: dict[str, list[str]] = {
     "real": ["binary.weights=null"],

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from binlit.build import build_data
-from binlit.config import check, check_classes
+from binlit.catalogue.trust import check_classes
+from binlit.config import check
 from binlit.export import tested_net
-from binlit.packed import load
-from binlit.packed.native import instruction_set
-from binlit.results.checkpoint import read_checkpoint
+from binlit.run.build import build_data
+from binlit.run.checkpoint import read_checkpoint
+from binlit.runtime import load
+from binlit.runtime.native import instruction_set
 
 
 def main() -> None:

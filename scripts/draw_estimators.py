@@ -19,9 +19,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from binlit.binary import SURROGATES, BinaryActivation
-from binlit.build import build
+from binlit.binary import BinaryActivation
+from binlit.catalogue.build import build
 from binlit.estimator import ESTIMATORS, Call, Estimator, Step
+from binlit.estimator.surrogate import SURROGATES
 from binlit.laboratory.settings import estimator_node
 
 X = torch.linspace(-3, 3, 121, dtype=torch.float64)

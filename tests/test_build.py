@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hydra import compose, initialize_config_dir
 
-import binlit.cli  # noqa: F401  (registers what configs are written with)
-from binlit.build import build_net
-from binlit.config import ConfigError, check
+import binlit.command.entry  # noqa: F401  (registers what configs are written with)
+from binlit.config import check
+from binlit.errors import ConfigError
 from binlit.paths import config_dir
+from binlit.run.build import build_net
 
 
 @pytest.mark.parametrize(

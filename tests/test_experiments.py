@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-import binlit.cli  # noqa: F401 - registers the resolvers
+import binlit.command.entry  # noqa: F401 - registers the resolvers
 from binlit.dataset import mnist
 from binlit.paths import config_dir
 from binlit.results.record import read_records

@@ -16,7 +16,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from binlit.config import ConfigError, check
+from binlit.config import check
+from binlit.errors import ConfigError
 from binlit.paths import config_dir
 from binlit.report import write_report
 from binlit.results.record import read_manifest, read_records

@@ -11,12 +11,13 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from binlit.build import build_task, build_trainer, set_threads
-from binlit.config import ConfigError, check, fingerprint
+from binlit.config import check, fingerprint
+from binlit.errors import ConfigError
 from binlit.evaluate import evaluate
 from binlit.paths import config_dir
-from binlit.results.checkpoint import load_weights, read_checkpoint
 from binlit.results.record import new_record
+from binlit.run.build import build_task, build_trainer, set_threads
+from binlit.run.checkpoint import load_weights, read_checkpoint
 from binlit.train import train
 
 QUICK = ["model=mlp", "logger=none", "trainer.enable_progress_bar=false", "dataset.batch_size=256", "threads=1"]

@@ -8,8 +8,8 @@ from torch import nn
 
 import binlit
 from binlit.binary import latent
+from binlit.binary.inventory import inventory, is_binary, latent_layers, totals
 from binlit.model import Mlp
-from binlit.results.inventory import inventory, is_binary, latent_layers, totals
 from binlit.summary import main
 
 

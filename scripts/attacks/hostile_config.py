@@ -45,7 +45,7 @@ TARGETS: dict[str, dict[str, Any]] = {
     "hydra.utils.instantiate": {"config": {"_target_": "os.system", "command": TOUCH}},
     "hydra.utils.call": {"config": {"_target_": "os.mkdir", "path": MARK}},
     "hydra.utils.get_class": {"path": "evil.Net"},
-    "binlit.build.build": {"node": {"_target_": "os.system", "command": TOUCH}},
+    "binlit.catalogue.build.build": {"node": {"_target_": "os.system", "command": TOUCH}},
     "torch.utils.tensorboard.SummaryWriter": {"log_dir": MARK},
 }
 PLACES = (

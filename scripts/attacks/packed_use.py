@@ -55,12 +55,12 @@ def loaded(
     """Scores of three images, kept in folder/scores.npy; a refusal ends with status 2 and its text."""
 
     def act() -> int:
-        import binlit.packed
+        import binlit.runtime
 
         try:
-            model = binlit.packed.load(path, kernel)
+            model = binlit.runtime.load(path, kernel)
             np.save(folder / SCORES, model.scores(images_of(model.net.shape)))
-        except binlit.packed.PackedError as error:
+        except binlit.runtime.PackedError as error:
             print(error, file=sys.stderr)
             return 2
         return 0

@@ -21,23 +21,18 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from binlit.catalogue import packaged
-from binlit.cli import USAGE_ERROR, complain, run_hydra
-from binlit.config import (
-    Config,
-    ConfigError,
-    check,
-    check_classes,
-    chosen_layers,
-    chosen_weights,
-    own_classes,
-    tested_checkpoint,
-)
-from binlit.config.cost import too_large
-from binlit.config.evaluation import check_evaluation
+from binlit.callbacks.options import tested_checkpoint
+from binlit.catalogue import Config, packaged
+from binlit.catalogue.trust import check_classes, own_classes
+from binlit.command.entry import USAGE_ERROR, complain, run_hydra
+from binlit.command.evaluation import check_evaluation
+from binlit.config import check
+from binlit.config.layers import chosen_layers, chosen_weights
+from binlit.errors import ConfigError
 from binlit.files import refusal
-from binlit.libraries import load_libraries
 from binlit.paths import EVALUATIONS
+from binlit.run.cost import too_large
+from binlit.run.quick_import import load_libraries
 from binlit.stopping import stopped_by_signals
 
 
@@ -97,9 +92,9 @@ def _test(path: Path, asked: Config, again: bool = True) -> tuple[float, bool]:
     Returns:
         The accuracy, and whether the result could be kept; where not, standard error says why.
     """
-    from binlit.results.checkpoint import about, named, read_checkpoint
     from binlit.results.record import FOUND, asked_of, keep_evaluation, read_evaluations
-    from binlit.results.summary import tested_text
+    from binlit.run.announce import tested_text
+    from binlit.run.checkpoint import about, named, read_checkpoint
 
     saved = read_checkpoint(path)
     for name in check_classes(saved["config"], path, own_classes(asked["trust"])):
@@ -210,9 +205,9 @@ def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
     Returns:
         `metrics`; for few-shot learning also `counts`: {kind of episode: right answers in each episode}.
     """
-    from binlit.build import build_data, build_task, build_trainer, set_threads
-    from binlit.results.checkpoint import load_weights
-    from binlit.results.summary import finite, quiet_lightning
+    from binlit.run.announce import finite, quiet_lightning
+    from binlit.run.build import build_data, build_task, build_trainer, set_threads
+    from binlit.run.checkpoint import load_weights
 
     quiet_lightning()
     set_threads(cfg["threads"])

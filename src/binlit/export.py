@@ -5,7 +5,7 @@ python -m binlit.export checkpoint=... out=net.binlit binary.eval=threshold
 python -m binlit.export checkpoint=... onnx=net.onnx                            also as a float ONNX file
 python -m binlit.export checkpoint=... trust=[my.module.Data]                  with a class of your own
 
-The file holds the net as it is tested (in float64); read it with binlit.packed.load. Nets with real weights or
+The file holds the net as it is tested (in float64); read it with binlit.runtime.load. Nets with real weights or
 activations, residual additions, or bits that are drawn at test time are refused by the name of the layer. Classes
 that the checkpoint's config names are built; what no option of binlit names is refused unless `trust` names it.
 """
@@ -16,14 +16,16 @@ import os
 from pathlib import Path
 from typing import Any, get_args
 
-from binlit.catalogue import packaged
-from binlit.cli import run_plain
-from binlit.config import Config, ConfigError, check, check_classes, did_you_mean, nearest
-from binlit.config.check import check_checkpoint
+from binlit.catalogue import Config, packaged
+from binlit.catalogue.trust import check_classes
+from binlit.command.before import check_checkpoint
+from binlit.command.entry import run_plain
+from binlit.command.words import flags
+from binlit.config import check
 from binlit.config.schema import Binary
-from binlit.config.words import flags
+from binlit.errors import ConfigError, did_you_mean, nearest
 from binlit.evaluate import config_beside
-from binlit.libraries import load_libraries
+from binlit.run.quick_import import load_libraries
 
 SETTINGS = ("checkpoint", "out", "onnx", "binary.eval", "weight.eval", "trust")
 WAYS = {
@@ -78,10 +80,10 @@ def export(asked: dict[str, str]) -> Path:
     path = Path(asked["checkpoint"])
     out, onnx = destinations(path, asked)
     load_libraries()
-    from binlit.packed.store import PackedError, save
-    from binlit.packing import ConversionError, convert
-    from binlit.packing.convert import described
-    from binlit.results.checkpoint import about, named, read_checkpoint
+    from binlit.conversion import ConversionError, convert
+    from binlit.conversion.convert import described
+    from binlit.run.checkpoint import about, named, read_checkpoint
+    from binlit.runtime.store import PackedError, save
 
     saved = read_checkpoint(path)
     trust = [name.strip() for name in asked.get("trust", "").strip("[]").split(",") if name.strip()]
@@ -93,7 +95,7 @@ def export(asked: dict[str, str]) -> Path:
         tested = tested_net(config, saved["state_dict"])
         packed = convert(*tested)
         if onnx:
-            from binlit.packing.onnx_file import save_onnx
+            from binlit.conversion.onnx_file import save_onnx
 
             save_onnx(*tested, onnx)
         save(packed, out)
@@ -140,15 +142,15 @@ def destinations(checkpoint: Path, asked: dict[str, str]) -> tuple[Path, Path | 
 
 
 def tested_net(cfg: Config, state: dict[str, Any]) -> tuple[Any, tuple[int, int, int], float, float]:
-    """What `binlit.packing.convert` takes: the net of `cfg` with the weights of `state`, the images' shape, mean, std.
+    """What `binlit.conversion.convert` takes: the net of `cfg` with the weights of `state`, shape of images, mean, std.
 
     Raises:
         ConfigError: the task does not classify images.
     """
-    from binlit.build import build_data, build_task
-    from binlit.config import channels, image_size
-    from binlit.results.checkpoint import load_weights
-    from binlit.results.summary import shown_warnings
+    from binlit.dataset.sizes import channels, image_size
+    from binlit.run.announce import shown_warnings
+    from binlit.run.build import build_data, build_task
+    from binlit.run.checkpoint import load_weights
 
     if cfg["task"]["name"] != "classification":
         raise ConfigError(f"task={cfg['task']['name']} scores against support images: pack a task=classification net")
@@ -156,8 +158,8 @@ def tested_net(cfg: Config, state: dict[str, Any]) -> tuple[Any, tuple[int, int,
         task = build_task(cfg)
     load_weights(task, state)
     data: Any = build_data(cfg)  # nothing is read: for its mean and standard deviation
-    side = image_size(cfg)
-    return task.net, (channels(cfg), side, side), data.mean, data.std
+    side = image_size(cfg["dataset"])
+    return task.net, (channels(cfg["dataset"]), side, side), data.mean, data.std
 
 
 def tested_as(cfg: Config, asked: dict[str, str]) -> Config:

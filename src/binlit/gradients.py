@@ -12,9 +12,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from binlit.cli import run_hydra
+from binlit.command.entry import run_hydra
 from binlit.laboratory.settings import check_study
-from binlit.libraries import load_libraries
+from binlit.run.quick_import import load_libraries
 
 
 def main() -> None:
@@ -27,10 +27,10 @@ def job(cfg: DictConfig) -> None:
     load_libraries()
     from rich.progress import track
 
-    from binlit.build import set_threads
     from binlit.laboratory.report import write_study
     from binlit.laboratory.study import measurements
     from binlit.results.folder import made
+    from binlit.run.build import set_threads
 
     out = made(Path(study["output_dir"]))
     set_threads(study["threads"])

@@ -15,9 +15,9 @@ import json
 from pathlib import Path
 
 from binlit import __version__
-from binlit.cli import USAGE_ERROR, complain
-from binlit.config import ConfigError
-from binlit.config.words import LineParser
+from binlit.command.entry import USAGE_ERROR, complain
+from binlit.command.words import LineParser
+from binlit.errors import ConfigError
 from binlit.files import check_regular, write_whole
 from binlit.paths import MANIFEST, RECORDS
 from binlit.results.folder import usable
@@ -187,8 +187,9 @@ def write_paired(records: list[Record], out: Path, against: str) -> None:
 def write_passes(records: list[Record], out: Path) -> None:
     """Writes passes.md and passes.png."""
     from binlit.results.passes import passes_markdown, passes_picture, passes_table
+    from binlit.run.passes import passes_of
 
-    table = passes_table(records)
+    table = passes_table(records, passes_of)
     write_whole(out / "passes.md", passes_markdown(table))
     passes_picture(table, out / "passes.png")
     print(f"written: {out / 'passes.md'}, {out / 'passes.png'}")

@@ -6,9 +6,9 @@ and whether weights and inputs are really binary.
 
 from __future__ import annotations
 
-from binlit.cli import composed, run_plain
-from binlit.config import Config
-from binlit.libraries import load_libraries
+from binlit.catalogue import Config
+from binlit.command.entry import composed, run_plain
+from binlit.run.quick_import import load_libraries
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,9 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
 def summarise(cfg: Config) -> None:
     """Prints the inventory of the net of a checked config."""
     load_libraries()
-    from binlit.build import build_net, example_images
-    from binlit.results.inventory import inventory, show_inventory
-    from binlit.results.summary import shown_warnings
+    from binlit.binary.inventory import inventory, show_inventory
+    from binlit.run.announce import shown_warnings
+    from binlit.run.build import build_net, example_images
 
     with shown_warnings():
         net = build_net(cfg)

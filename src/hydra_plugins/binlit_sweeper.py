@@ -74,7 +74,9 @@ class BinlitSweeper(BasicSweeper):
         Raises:
             ConfigError: one of them is wrong; nothing was started.
         """
-        from binlit.config import ConfigError, check, check_start, row_of
+        from binlit.command.before import check_start
+        from binlit.config import check, row_of
+        from binlit.errors import ConfigError
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -151,7 +153,7 @@ def first_line(error: BaseException) -> str:
 
 def _apart(job: list[str], other: list[str]) -> set[str]:
     """The settings by which two jobs of one outcome were meant to be told apart, as a name or a folder."""
-    from binlit.config.identity import WITHOUT_EFFECT
+    from binlit.config.outcome import WITHOUT_EFFECT
 
     differing = {override.lstrip("+").partition("=")[0] for override in set(job) ^ set(other)}
     return {key for key in differing if key.partition(".")[0] in WITHOUT_EFFECT}

@@ -11,13 +11,13 @@ from hydra.utils import get_class
 from pydantic import TypeAdapter
 from torch import nn
 
-from binlit.build import example_images
 from binlit.catalogue import GROUPS, expand, files, option, packaged, split
 from binlit.catalogue.options import FIXED
 from binlit.catalogue.ranges import annotation
-from binlit.cli import composed
+from binlit.command.entry import composed
 from binlit.errors import ConfigError
 from binlit.estimator import ESTIMATORS
+from binlit.run.build import example_images
 
 BUILT = [(group, name) for group in GROUPS for name, one in packaged(group).items() if one.target]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from binlit.cli import composed
+from binlit.command.entry import composed
 from binlit.config import fingerprint, row_of
 from binlit.errors import ConfigError
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 import binlit
-from binlit import cli, evaluate, export, gradients, report
+from binlit import evaluate, export, gradients, report
+from binlit.command import entry as cli
 
 
 def said_by(main, words, monkeypatch, capsys) -> tuple[int, str]:
     """Exit status, and what is on standard error."""
     monkeypatch.setattr("sys.argv", ["binlit", *words])
-    monkeypatch.setattr("binlit.libraries.load_libraries", None)
+    monkeypatch.setattr("binlit.run.quick_import.load_libraries", None)
     try:
         status = main()
     except SystemExit as ended:

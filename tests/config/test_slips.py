@@ -14,9 +14,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from binlit import cli
+from binlit.catalogue.folders import groups, options_of
+from binlit.command import entry as cli
 from binlit.config import check
-from binlit.config.catalogue import groups, options_of
 from binlit.evaluate import with_folders
 from binlit.paths import config_dir, repository
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch.nn import functional
 
-from binlit.packed import PackedError, bits, load, native, store
-from binlit.packed.bounds import MEMORY
-from binlit.packed.geometry import tap_patterns
+from binlit.runtime import PackedError, bits, load, native, store
+from binlit.runtime.bounds import MEMORY
+from binlit.runtime.geometry import tap_patterns
 
 INT_MAX = 2**31 - 1
 try:

@@ -16,13 +16,13 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 
 import binlit
-from binlit.build import build_data, build_task
 from binlit.config import check
 from binlit.export import main
 from binlit.files import HOST
 from binlit.model import BnnConvNet
-from binlit.packed import load
 from binlit.paths import config_dir
+from binlit.run.build import build_data, build_task
+from binlit.runtime import load
 from binlit.train import train
 
 BNN = ["binary=bnn", "weight=bnn", "estimator=st_clipped", "model.hidden=[64]", "model.norm=all"]
@@ -155,7 +155,7 @@ def test_the_same_net_gives_the_same_bytes_with_the_permissions_of_the_umask(run
 
 
 def test_the_bytes_do_not_depend_on_the_order_in_which_metadata_is_written(run, tmp_path):
-    from binlit.packed.store import read, save
+    from binlit.runtime.store import read, save
 
     assert main([f"checkpoint={run[1]}", f"out={tmp_path / 'net'}"]) == 0
     net = read(tmp_path / "net")
@@ -239,7 +239,7 @@ def test_an_onnx_file_has_the_same_scores(run, tmp_path):
 def test_an_onnx_file_of_a_convolutional_net(channels, levels, tmp_path):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    from binlit.packing.onnx_file import save_onnx
+    from binlit.conversion.onnx_file import save_onnx
 
     torch.manual_seed(0)
     net = BnnConvNet(channels=channels, width=4, hidden=16)

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from binlit.packed import PackedModel, bits, compiler, native
-from binlit.packed.model import NumpyKernelWarning
-from binlit.packed.native import KernelCacheWarning
-from binlit.packed.store import Layer, PackedNet
+from binlit.runtime import PackedModel, bits, compiler, native
+from binlit.runtime.model import NumpyKernelWarning
+from binlit.runtime.native import KernelCacheWarning
+from binlit.runtime.store import Layer, PackedNet
 
 COMPILER = next((path for name in compiler.COMPILERS if (path := shutil.which(name))), "")
 pytestmark = pytest.mark.skipif(not COMPILER, reason="no C compiler")

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from binlit.packed import PackedError, PackedModel, bits, load, store
-from binlit.packed.store import Layer, PackedNet, Pool
+from binlit.runtime import PackedError, PackedModel, bits, load, store
+from binlit.runtime.store import Layer, PackedNet, Pool
 
 
 def net() -> PackedNet:
@@ -56,7 +56,7 @@ def test_read_back_as_written(path):
 def test_inference_imports_no_torch(path):
     code = f"""
 import sys, numpy as np
-from binlit.packed import load
+from binlit.runtime import load
 model = load({str(path)!r})
 assert model.predict(np.zeros((2, 1, 6, 6), np.uint8)).shape == (2,)
 found = {{name.split('.')[0] for name in sys.modules}}

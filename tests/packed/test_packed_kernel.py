@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binlit.packed import bits, native, reference
-from binlit.packed.native import NativeError, NativeKernel
+from binlit.runtime import bits, native, reference
+from binlit.runtime.native import NativeError, NativeKernel
 
 SHAPES = [*itertools.product((1, 3, 4, 9, 37), (1, 8, 33, 70), (1, 63, 64, 65, 300)), (2, 5, 4096), (0, 3, 10)]
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 import binlit
+from binlit.conversion import convert
 from binlit.model import BnnConvNet, Mlp, MnistCnn
-from binlit.packed import PackedModel, load, native
-from binlit.packed.bits import unpack
-from binlit.packed.store import save
-from binlit.packing import convert
+from binlit.runtime import PackedModel, load, native
+from binlit.runtime.bits import unpack
+from binlit.runtime.store import save
 
 LAYERS = 10_000
 
@@ -178,7 +178,7 @@ def test_whole_nets(tmp_path, number, scale, levels):
 
 
 def test_many_images_go_through_in_parts(monkeypatch):
-    from binlit.packed import model as module
+    from binlit.runtime import model as module
 
     make, shape, mean, std = NETS[2]
     packed = convert(unsettled(binary(make(), "pm1")), shape, mean, std)
@@ -191,7 +191,7 @@ def test_many_images_go_through_in_parts(monkeypatch):
 
 
 def test_auto_without_a_compiler_says_so(monkeypatch, tmp_path):
-    from binlit.packed.model import NumpyKernelWarning
+    from binlit.runtime.model import NumpyKernelWarning
 
     make, shape, mean, std = NETS[1]
     packed = convert(unsettled(binary(make(), "pm1")), shape, mean, std)

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import binlit
+from binlit.conversion import ConversionError, convert
 from binlit.model import BinaryResNet, Mlp, MnistCnn
-from binlit.packing import ConversionError, convert
 
 SHAPE = (1, 8, 8)
 pytestmark = pytest.mark.filterwarnings("ignore::binlit.binary.place.OutputSiteWarning")

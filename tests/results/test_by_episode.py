@@ -18,7 +18,7 @@ def record(layer: str, seed: int, counts: list[int], kind: str = "5w1s", **row: 
     keys = {"layer": layer, "mode": "deterministic" if binary else "none", "estimator": "st" if binary else "none"}
     return {
         "status": "ok", "experiment": "few", "row": {**keys, "anneal": "none", **row}, "seed": seed, "duration": 1.0,
-        "fingerprint": f"{layer}{seed}{row}", "finished": "2026", "metrics": {"test/acc": np.mean(counts) / 75,
+        "fingerprint": f"2-{layer}{seed}{row}", "finished": "2026", "metrics": {"test/acc": np.mean(counts) / 75,
         "test/loss": 0.1, "test/n": 75 * len(counts)}, "episodes": {kind: counts}, "curve": [],
         "hardware": {"gpu": None, "processor": "p", "threads": 1}, "versions": {"torch": "2"},
         "config": {"dataset": {"name": "d", "query": 15}, "model": {"name": "m", "sites": ["a"]},

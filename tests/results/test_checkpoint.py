@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from binlit.config import ConfigError
-from binlit.results.checkpoint import about, read_checkpoint, remove_leftovers, require_state, write_checkpoint
+from binlit.errors import ConfigError
+from binlit.run.checkpoint import about, read_checkpoint, remove_leftovers, require_state, write_checkpoint
 
 
 def checkpoint(epochs: int = 2) -> dict[str, Any]:

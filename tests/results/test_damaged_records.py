@@ -13,7 +13,7 @@ import pytest
 from test_evaluations import RECORDS as RUNS
 from test_evaluations import again
 
-from binlit.config import ConfigError
+from binlit.errors import ConfigError
 from binlit.paths import EVALUATIONS, MANIFEST, RECORD, RECORDS
 from binlit.report import main
 from binlit.results.record import (

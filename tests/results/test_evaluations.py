@@ -18,7 +18,7 @@ DRAWN = {"layer": "1", "mode": "stochastic", "estimator": "st", "anneal": "none"
 def record(row: dict, seed: int, acc: float, evaluations: list[dict] | None = None) -> dict:
     layer = None if row["layer"] == "none" else [row["layer"]]
     return {
-        "status": "ok", "experiment": "e", "row": row, "seed": seed, "fingerprint": f"{row}{seed}", "duration": 1.0,
+        "status": "ok", "experiment": "e", "row": row, "seed": seed, "fingerprint": f"2-{row}{seed}", "duration": 1.0,
         "metrics": {"test/acc": acc, "test/loss": 1.0, "test/n": 10}, "finished": "2026", "curve": [],
         "hardware": {"gpu": None, "processor": "p", "threads": 1}, "versions": {"torch": "2"},
         "config": {"seed": seed, "dataset": {"name": "d"}, "model": {"name": "m", "sites": ["a", "b"]},

@@ -16,7 +16,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from binlit import binarize
-from binlit.build import build_data, build_task
 from binlit.config import check
 from binlit.dataset.episodes import DrawnClasses
 from binlit.estimator import Step, StepError
@@ -24,6 +23,7 @@ from binlit.evaluate import evaluate
 from binlit.interval import interval
 from binlit.model import HEADS, Conv4, MatchingNetwork, PrototypicalNetwork
 from binlit.paths import config_dir
+from binlit.run.build import build_data, build_task
 from binlit.task.few_shot import FewShot, labels, shared_losses
 from binlit.train import train
 

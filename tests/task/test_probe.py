@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from binlit import binarize
 from binlit.binary import binary_units
+from binlit.callbacks import GradientProbe
+from binlit.callbacks.gradient_probe import PlainScore, _estimates, signal_to_noise
 from binlit.laboratory import Replicated, exact_gradient, small_net
 from binlit.laboratory.net import examples
-from binlit.task import GradientProbe
-from binlit.task.probe import PlainScore, _estimates, signal_to_noise
 
 
 def test_reference_agrees_with_enumeration_also_for_the_hard_sigmoid():

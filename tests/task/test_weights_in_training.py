@@ -11,10 +11,10 @@ import torch
 
 import binlit
 from binlit.binary import binary_weights, latent
-from binlit.build import build_task
+from binlit.callbacks.weight_monitor import WeightMonitor, _differing, packed_signs
 from binlit.config import check
+from binlit.run.build import build_task
 from binlit.task.classification import squared_hinge
-from binlit.task.weight_monitor import WeightMonitor, _differing, packed_signs
 from binlit.train import train
 
 

@@ -1,5 +1,5 @@
 """How the slope moves."""
 
-from binlit.anneal.schedule import Constant, Cosine, Exponential, Linear, Schedule, Step
+import lazy_loader
 
-__all__ = ["Constant", "Cosine", "Exponential", "Linear", "Schedule", "Step"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -88,7 +88,7 @@ def binarize_weights(
         surrogate = "logistic" if rule.needs_logit else "hard_sigmoid"
     for name in names:
         _refuse_unfit(net, name, known)
-    if layers == "all" and (left := other_weights(net)):
+    if "all" in ([layers] if isinstance(layers, int | str) else layers or []) and (left := other_weights(net)):
         warnings.warn(
             f"weights that are no linear or convolution layer's stay real: {', '.join(left)}",
             RealWeightWarning,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 
+from binlit.binary.layers import OUTPUT, WORDS, Layers, canonical, no_layer
 from binlit.binary.unit import BinaryActivation
+from binlit.errors import nearest
 
-OUTPUT = "output"  # the site behind the classifier: possible, never part of "all", and warned of
 # GLU halves the channels, attention is a layer of its own, and what sums to 1 is a distribution
 _NO_SITES = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin, nn.GLU)
 _ACTIVATIONS = tuple(
@@ -89,52 +89,42 @@ def ends_of_chain(net: nn.Module) -> list[str]:
 
 
 def resolve_layers(
-    layers: int | str | Sequence[int | str] | None,
-    sites: Sequence[str],
-    net: nn.Module,
-    noun: str = "sites",
-    output: str | None = None,
+    layers: Layers, sites: Sequence[str], net: nn.Module, noun: str = "sites", output: str | None = None
 ) -> list[str]:
-    """Names of the modules that `layers` means, in the order given, without repeats (see `binarize`).
+    """Names of the modules that `layers` means, each once (see `binarize`): sites in order, then others.
 
     Args:
         output: the module that `output` means; where not given the one defined last.
     """
-    if layers is None or layers == "none":
+    if no_layer(layers):
         return []
-    if layers == "all" or (not sites and layers in ("first", "last")):
-        if not sites:
-            kind = "activation module" if noun == "sites" else "layer with a weight"
-            cause = " (a function such as F.relu is none)" if noun == "sites" else ""
-            raise ValueError(f"layers={layers!r} finds no {kind} in this net{cause}; name modules instead")
-        return list(sites)
-    if layers == "inner":
-        if len(sites) < 3:
-            raise ValueError(f"layers='inner' leaves nothing: this net has {len(sites)} {noun}; give numbers, or 'all'")
-        return list(sites[1:-1])
-    wanted = [layers] if isinstance(layers, int | str) else list(layers)
-    names = [_named(layer, sites, net, noun, output) for layer in wanted]
-    return list(dict.fromkeys(names))
-
-
-def _named(layer: int | str, sites: Sequence[str], net: nn.Module, noun: str, output: str | None) -> str:
-    """The module that one number, word or name means."""
     modules = [name for name, _ in net.named_modules(remove_duplicate=False) if name]
-    ends = {"first": 1, "last": len(sites)}
-    number = ends.get(layer, layer) if isinstance(layer, str) else layer
-    if isinstance(number, str) and number.isdigit() and number not in modules:
-        number = int(number)
-    if isinstance(number, int) and 1 <= number <= len(sites):
-        return sites[number - 1]
-    if number == OUTPUT and OUTPUT not in modules:
+    entries = [layers] if isinstance(layers, int | str) else list(layers or [])
+    if not sites and (words := [entry for entry in entries if entry in WORDS and entry not in modules]):
+        kind = "activation module" if noun == "sites" else "layer with a weight"
+        cause = " (a function such as F.relu is none)" if noun == "sites" else ""
+        raise ValueError(f"layers={words[0]!r} finds no {kind} in this net{cause}; name modules instead")
+    found = canonical(layers, sites, modules)
+    if not found:
+        raise ValueError(f"layers={layers!r} leaves nothing: this net has {len(sites)} {noun}; give numbers, or 'all'")
+    return list(dict.fromkeys(_named(layer, sites, net, modules, noun, output) for layer in found))
+
+
+def _named(
+    layer: int | str, sites: Sequence[str], net: nn.Module, modules: Sequence[str], noun: str, output: str | None
+) -> str:
+    """The module that one canonical entry means."""
+    if isinstance(layer, int) and 1 <= layer <= len(sites):
+        return sites[layer - 1]
+    if layer in modules:
+        return str(layer)
+    if layer == OUTPUT:
         name = output or output_layer(net)
         if name is None:
             raise ValueError("layers='output': the net has no layer with parameters, so it has no output layer")
         return name
-    if isinstance(number, str) and number in modules:
-        return number
-    near = difflib.get_close_matches(str(layer), modules, 1)
-    hint = f"; nearest module: {near[0]}" if near else ""
+    near = nearest(str(layer), modules)
+    hint = f"; nearest module: {near}" if near else ""
     raise ValueError(
         f"layer {layer!r} does not exist: this net has {len(sites)} {noun} "
         f"({', '.join(f'{i}={s}' for i, s in enumerate(sites, 1))}), or give 'all', 'output' or a module's "

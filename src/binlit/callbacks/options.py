@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from binlit.config.option import Count, Draws
-from binlit.config.read import Config, keeps_checkpoints
+from binlit.catalogue import Config
+from binlit.catalogue.schema import Count, Draws
 
 METRICS = ("val/loss", "val/acc", "train/loss", "train/acc")
 LAST = "last"
+PROBE = "binlit.callbacks.GradientProbe"
 
 
 def _inside(value: Any) -> Any:
@@ -72,10 +72,38 @@ class Probe(Monitor):
 PARTS: dict[str, type[Part]] = {
     "pytorch_lightning.callbacks.ModelCheckpoint": Checkpoint,
     "lightning.pytorch.callbacks.ModelCheckpoint": Checkpoint,
-    "binlit.task.SiteMonitor": Monitor,
-    "binlit.task.WeightMonitor": Watcher,
-    "binlit.task.GradientProbe": Probe,
+    "binlit.callbacks.SiteMonitor": Monitor,
+    "binlit.callbacks.WeightMonitor": Watcher,
+    PROBE: Probe,
 }
+
+
+def chosen_by(cfg: Config) -> str | None:
+    """The validation metric by which the tested epoch is chosen; None where the last one is tested."""
+    chooser = _chooser(cfg)
+    return chooser["monitor"] if chooser else None
+
+
+def keeps_checkpoints(callback: Config | None) -> bool:
+    """Whether a callback keeps checkpoints; others may have a `monitor` too (EarlyStopping)."""
+    return callback is not None and str(callback.get("_target_")).endswith(".ModelCheckpoint")
+
+
+def only_watches(callback: Config) -> bool:
+    """Whether a callback is one of binlit's that change nothing of what is learned."""
+    return issubclass(part_of(callback), Watcher)
+
+
+def tested_checkpoint(cfg: Config) -> str:
+    """Name of the file that holds the tested epoch, in the run's `checkpoints`."""
+    chooser = _chooser(cfg)
+    return f"{chooser.get('filename') or 'best'}.ckpt" if chooser else "last.ckpt"
+
+
+def _chooser(cfg: Config) -> Config | None:
+    """The callback that chooses the tested epoch; None where the last one is tested."""
+    kept = (node for node in cfg["callbacks"].values() if keeps_checkpoints(node))
+    return next((node for node in kept if node.get("monitor")), None)
 
 
 def without_idle(callbacks: Config) -> Config:
@@ -83,42 +111,6 @@ def without_idle(callbacks: Config) -> Config:
     best = callbacks.get("best")
     idle = isinstance(best, dict) and keeps_checkpoints(best) and best.get("monitor") is None
     return callbacks | {"best": None} if idle else callbacks
-
-
-def unfit_checkpoints(cfg: Config) -> Iterable[str]:
-    """Callbacks by which a run could not be gone on from, tested, or told apart."""
-    kept = {name: node for name, node in cfg["callbacks"].items() if keeps_checkpoints(node)}
-    files: dict[str, str] = {}
-    keys: dict[tuple[Any, ...], str] = {}
-    for name, node in kept.items():
-        file = str(node.get("filename") or name)
-        if node.get("monitor") and not node.get("filename"):
-            yield f"callbacks.{name}.filename is empty, and the tested file needs a name; give one, such as {name}"
-        if node.get("monitor") and ("{" in file or "/" in file):
-            yield f"callbacks.{name}.filename={file} is not known before the run; give a plain name, such as best"
-        if file in files:
-            yield f"callbacks.{name} and callbacks.{files[file]} write the same file, {file}.ckpt; give other filenames"
-        key = tuple(node.get(k) for k in ("monitor", "mode", "every_n_epochs", "every_n_train_steps"))
-        if key in keys:  # Lightning tells their states apart by these
-            yield (
-                f"callbacks.{name} and callbacks.{keys[key]} keep the same epochs, by monitor={node.get('monitor')}; "
-                f"give callbacks.{name} another monitor or every_n_epochs, or leave it out"
-            )
-        files[file], keys[key] = name, name
-    if cfg["resume"] and not cfg["trainer"].get("fast_dev_run") and not any(map(_goes_on, kept.values())):
-        yield (
-            f"callbacks.{LAST} does not keep the whole of each last epoch as {LAST}.ckpt, so a run that is cut off "
-            "could not be gone on from; leave it as it is, or add resume=false"
-        )
-
-
-def _goes_on(node: Config) -> bool:
-    """Whether a callback keeps the whole state of each last epoch in the file that a run goes on from."""
-    plain = not node.get("monitor") and not node.get("save_weights_only") and node.get("save_top_k", 1) == 1
-    each = node.get("every_n_epochs") in (None, 1) and not (
-        node.get("every_n_train_steps") or node.get("train_time_interval")
-    )
-    return plain and each and node.get("filename") == LAST and node.get("enable_version_counter") is False
 
 
 def part_of(node: Config) -> type[Part]:

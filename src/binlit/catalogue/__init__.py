@@ -2,6 +2,7 @@
 
 from binlit.catalogue.options import (
     GROUPS,
+    Config,
     DatasetFacts,
     EstimatorFacts,
     Facts,
@@ -18,6 +19,7 @@ from binlit.catalogue.options import (
 
 __all__ = [
     "GROUPS",
+    "Config",
     "DatasetFacts",
     "EstimatorFacts",
     "Facts",
@@ -25,7 +27,8 @@ __all__ = [
     "OptimizerFacts",
     "Option",
     "TaskFacts",
-    "expand", "files",
+    "expand",
+    "files",
     "option",
     "packaged",
     "split",

@@ -133,6 +133,11 @@ class Option:
         stated = {key: str(text) for key, text in self.facts.keys.items()}
         return {key: stated.get(key) or _kind_of(value) for key, value in self.defaults.items()} | stated
 
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """The defaults that do not depend on other settings."""
+        return {key: value for key, value in self.defaults.items() if "${" not in str(value)}
+
     @property
     def bounds_by_keys(self) -> Iterator[tuple[str, str, str]]:
         """(key, "<", other key) for each bound that is another setting's value."""

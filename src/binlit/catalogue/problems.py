@@ -9,12 +9,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from binlit.catalogue import GROUPS, files
-from binlit.config.catalogue import options_of
-from binlit.config.read import Config, did_you_mean, nearest
-from binlit.config.schema import Run
-
-TABLES = ("callbacks", "logger", "row")  # of Run: whose keys are anybody's
+from binlit.catalogue import GROUPS, Config, files
+from binlit.catalogue.folders import options_of
+from binlit.errors import did_you_mean, nearest
 
 
 def problems_of(schema: type[BaseModel], node: Config, group: str) -> list[str]:
@@ -26,9 +23,7 @@ def problems_of(schema: type[BaseModel], node: Config, group: str) -> list[str]:
         for detail in error.errors(include_url=False):
             loc = [str(part) for part in detail["loc"]]
             field = loc[0] if loc else ""
-            depth = (
-                2 if _inner(schema, field) or (schema is Run and field in TABLES) else 1
-            )  # deeper: members of unions
+            depth = 2 if _inner(schema, field) or field in _tables(schema) else 1  # deeper: members of unions
             path = ".".join(part for part in (group, *loc[:depth]) if part)
             seen.setdefault(path, _sentence(schema, detail, path, field, node))
         return list(seen.values())
@@ -54,7 +49,7 @@ def _sentence(schema: type[BaseModel], detail: ErrorDetails, path: str, field: s
         if options := options_of(path) if "." not in path else []:
             return f"{path} is missing; write {path}=OPTION with one of {', '.join(options)}"
         return f"{path} is missing; give it a value, {path}=VALUE"
-    value = value if _inner(schema, field) or schema is Run else node.get(field, value)
+    value = value if _inner(schema, field) or _tables(schema) else node.get(field, value)
     if kind == "value_error":
         said = str(detail.get("ctx", {})["error"])  # it says all by itself where it names the setting
         return said if "=" in said else f"{path}={_shown(value)} is not allowed: {said}"
@@ -98,7 +93,7 @@ def _no_such_key(schema: type[BaseModel], loc: list[str], path: str, value: Any)
     options = files(group) if group in GROUPS else {}
     if owners := [f"{group}={name}" for name, one in options.items() if field in one.ranges]:
         return f"{path}={_shown(value)}: the chosen option has no setting '{path}'; {' or '.join(owners)} has it"
-    near = nearest(field, [*known, "experiment"] if schema is Run else known)
+    near = nearest(field, [*known, "experiment"] if _tables(schema) else known)
     prefix = path.rpartition(".")[0] + "." if "." in path else ""
     meant = f"+experiment={value}" if near == "experiment" else f"{prefix}{near}"
     hint = f"did you mean {meant}?" if near else f"known: {', '.join(k for k in known if k[0] != '_')}"
@@ -109,6 +104,11 @@ def _shown(value: Any) -> str:
     """A value as it is told, cut off where it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:76]} ..."
+
+
+def _tables(schema: type[BaseModel]) -> tuple[str, ...]:
+    """The fields of a whole config whose keys are anybody's; none of the schema of a part."""
+    return getattr(schema, "tables", ())
 
 
 def _inner(schema: type[BaseModel], field: str) -> type[BaseModel] | None:

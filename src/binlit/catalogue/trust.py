@@ -17,7 +17,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from binlit.config.read import Config, ConfigError
+from binlit.catalogue import Config
+from binlit.errors import ConfigError
 from binlit.paths import config_dir
 
 Place = tuple[str, ...]  # keys from the top of a config

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from binlit.catalogue import packaged
-from binlit.config import ConfigError, nearest
-from binlit.config.catalogue import groups, options_of
+from binlit.catalogue.folders import groups, options_of
+from binlit.command.words import own_folders
 from binlit.config.check import unresolved
-from binlit.config.words import own_folders
+from binlit.errors import ConfigError, nearest
 from binlit.paths import config_dir
 
 LINES, WIDTH = 3, 600

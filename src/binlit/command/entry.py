@@ -18,15 +18,12 @@ from omegaconf import DictConfig, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from binlit import __version__
-from binlit.answers import translated
-from binlit.config import (
-    Config,
-    ConfigError,
-    check,
-    check_start,
-    fingerprint,
-)
-from binlit.config.words import check_words, flags, own_folders
+from binlit.catalogue import Config
+from binlit.command.answers import translated
+from binlit.command.before import check_start
+from binlit.command.words import check_words, flags, own_folders
+from binlit.config import check, fingerprint
+from binlit.errors import ConfigError
 from binlit.errors import complain as complain
 from binlit.files import REMEDIES, refusal
 from binlit.paths import config_dir

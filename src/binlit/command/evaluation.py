@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from binlit.config.check import check_checkpoint, resolved
-from binlit.config.option import Count, Place, Seed
-from binlit.config.problems import problems_of
-from binlit.config.read import Config, ConfigError
+from binlit.catalogue import Config
+from binlit.catalogue.problems import problems_of
+from binlit.catalogue.schema import Count, Place, Seed
+from binlit.command.before import check_checkpoint
+from binlit.config.check import resolved
 from binlit.config.schema import EvalDraws, Threads
+from binlit.errors import ConfigError
 
 
 def _classes(names: Any) -> list[str]:

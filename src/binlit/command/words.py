@@ -14,8 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, OverrideType, Sweep
 from hydra.errors import HydraException
 
-from binlit.config.catalogue import groups, options_of
-from binlit.config.read import ConfigError, did_you_mean, nearest
+from binlit.catalogue.folders import groups, options_of
+from binlit.errors import ConfigError, did_you_mean, nearest
 
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 TOGETHER = ("callbacks", "logger")  # groups of parts by name, of which several options may be chosen

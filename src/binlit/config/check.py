@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import re
-import zipfile
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from binlit.catalogue import GROUPS, Option, expand, option, packaged, split
-from binlit.config.callback_options import part_of, without_idle
-from binlit.config.catalogue import groups
-from binlit.config.cost import too_large
+from binlit.callbacks.options import part_of, without_idle
+from binlit.catalogue import GROUPS, Config, Option, expand, option, packaged, split
+from binlit.catalogue.problems import problems_of
+from binlit.catalogue.schema import schema_of, schema_of_own
+from binlit.config.contradictions import contradictions
 from binlit.config.device import on_this_machine
-from binlit.config.fit import contradictions
-from binlit.config.option import schema_of, schema_of_own
-from binlit.config.problems import problems_of
-from binlit.config.read import Config, ConfigError, channels, did_you_mean, image_size
 from binlit.config.schema import Run
-from binlit.config.words import check_choice
+from binlit.config.versions import up_to_date
+from binlit.dataset.sizes import channels, image_size
+from binlit.errors import ConfigError, did_you_mean
 
 
 def check(cfg: DictConfig | Config) -> Config:
@@ -36,7 +32,7 @@ def check(cfg: DictConfig | Config) -> Config:
         cfg = cfg | {"callbacks": without_idle(cfg["callbacks"])}
     problems, options = problems_of(Run, cfg, ""), dict[str, Option]()
     if not problems:  # what is wrong at the top often comes back in a group that repeats it
-        cfg, options = _with_options(cfg)
+        cfg, options = _with_options(up_to_date(cfg))
         for path, one in options.items():
             problems += _option_problems(path, _node(cfg, path), one)
         for group in ("callbacks", "logger"):
@@ -48,52 +44,6 @@ def check(cfg: DictConfig | Config) -> Config:
     if problems:
         raise ConfigError("\n".join(problems[:2]))
     return cfg
-
-
-def check_start(cfg: Config, words: Iterable[str], folders: Sequence[Path] | None = None) -> None:
-    """Refuses what only a run about to start can be refused for.
-
-    An option that does not exist (Hydra lets it pass in optional groups), a checkpoint that is not there, a run that
-    is beyond this machine.
-
-    Args:
-        cfg: a checked config.
-        words: the settings that it was composed of.
-        folders: the user's folders of options; where not given, those that this process's command line names.
-
-    Raises:
-        ConfigError: naming the setting.
-    """
-    for word in words:
-        key, _, choice = word.partition("=")
-        if key in groups():
-            check_choice(key, choice, folders)
-    if cfg["ckpt_path"] is not None:
-        check_checkpoint(Path(cfg["ckpt_path"]), "ckpt_path")
-    for problem in too_large(cfg):
-        raise ConfigError(problem)
-
-
-def check_checkpoint(path: Path, key: str) -> None:
-    """Refuses what is no checkpoint at first sight, before torch is loaded to read it.
-
-    Raises:
-        ConfigError: there is no such file, or it is no archive as torch writes it.
-    """
-    if not path.is_file():
-        raise ConfigError(
-            f"{key}={path} is no file; give a run's checkpoints/last.ckpt to go on from, best.ckpt to test"
-        )
-    try:
-        archive = zipfile.is_zipfile(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{key}={path} cannot be read as a checkpoint ({error.strerror}); give a run's own"
-        ) from error
-    if not archive:
-        raise ConfigError(
-            f"{key}={path} cannot be read as a checkpoint; give a run's checkpoints/last.ckpt or best.ckpt"
-        )
 
 
 def resolved(cfg: DictConfig) -> Config:
@@ -145,8 +95,7 @@ def _with_options(cfg: Config) -> tuple[Config, dict[str, Option]]:
         for key, value in ({} if one.own else facts).items():
             if not _states(one, key, value, settings):
                 raise ConfigError(f"{path}.{key}={value!r} is what {path}={one.name} is, and no setting; leave it out")
-        known = {key: value for key, value in one.defaults.items() if "${" not in str(value)}
-        _put(cfg, path, settings | {key: known[key] for key in known if key not in settings})
+        _put(cfg, path, settings)
     cfg["dataset"] = _numbered_classes(cfg["dataset"], options["dataset"])
     return cfg | ({"own": own} if own else {}), options
 
@@ -166,7 +115,7 @@ def _following(cfg: Config, model: Option) -> Config:
     Raises:
         ConfigError: one of them is given, and is another.
     """
-    side, colours = image_size(cfg), channels(cfg)
+    side, colours = image_size(cfg["dataset"]), channels(cfg["dataset"])
     data = {"classes": cfg["dataset"].get("classes", 10), "channels": colours, "image_size": side}
     data["inputs"] = side**2 * colours
     for key in model.facts.takes:

@@ -7,7 +7,7 @@ import os
 from functools import cache
 from importlib.metadata import version
 
-from binlit.config.read import Config
+from binlit.catalogue import Config
 
 HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that leave no card
 

@@ -7,7 +7,12 @@ import hashlib
 import json
 from typing import Any
 
-from binlit.config.read import Config, chosen_by, chosen_layers, chosen_weights, keeps_checkpoints
+from binlit.callbacks.options import chosen_by, keeps_checkpoints, only_watches
+from binlit.catalogue import GROUPS, Config, packaged
+from binlit.config.layers import chosen_layers, chosen_weights
+from binlit.config.schema import Binary
+
+VERSION = 2  # of what a fingerprint is made of; version 1 had none before it; see `binlit.config.versions`
 
 # Settings that change where a run lands, how fast it is or what it shows, but not its result.
 WITHOUT_EFFECT = ("name", "threads", "output_dir", "data_dir", "resume", "logger", "row", "passes", "own")
@@ -16,19 +21,6 @@ WITHOUT_EFFECT_IN = {
     "trainer": ("log_every_n_steps", "enable_progress_bar", "enable_model_summary", "num_sanity_val_steps"),
 }
 NONE = "none"
-WATCHERS = tuple(f"binlit.task.{name}" for name in ("SiteMonitor", "WeightMonitor", "GradientProbe"))
-# Settings that came when there were records already: at their default a run is what it was without them.
-ADDED_LATER = (
-    ("binary", "share", 1),
-    ("task", "scale", None),
-    ("task", "loss", "cross_entropy"),
-    ("optimizer", "fused", None),
-    ("model", "norm", NONE),
-    ("model", "dropout", 0),
-    ("model", "input_dropout", 0),
-)
-# hard_tanh is another name of hard_sigmoid: these estimators' records bear it, all others the latter
-NAMED_HARD_TANH = ("st_clipped", "approx_sign", "swish_sign", "ede", "reste")
 
 
 def row_of(cfg: Config) -> dict[str, Any]:
@@ -64,11 +56,14 @@ def _together(layers: list[str], known: list[str]) -> str:
 
 
 def weight_name(cfg: Config) -> str:
-    """How the weights are made binary, in a word; with the gradient rule where it is not Algorithm 1's."""
-    rule = cfg["weight"]["estimator"]["name"]
-    name = str(cfg["weight"]["name"])
-    name = "bop" if cfg["optimizer"]["name"] == "bop" else name
-    return name if rule == "st_clipped" else f"{name}, {rule}"
+    """How the weights are made binary, in a word; with the gradient rule where it is not the option's own."""
+    weight, optimizer = cfg["weight"], packaged("optimizer").get(cfg["optimizer"]["name"])
+    name = optimizer.name if optimizer and optimizer.facts.flips else str(weight["name"])
+    rule = weight["estimator"]["name"]
+    return name if rule == USUAL_RULE else f"{name}, {rule}"
+
+
+USUAL_RULE = "st_clipped"  # of BNN's Algorithm 1, which conf/weight/ starts from
 
 
 def decisive(cfg: Config) -> Config:
@@ -83,18 +78,8 @@ def decisive(cfg: Config) -> Config:
     for group, keys in WITHOUT_EFFECT_IN.items():
         cfg[group] = {key: value for key, value in cfg[group].items() if key not in keys}
     cfg["binary"]["layer"] = chosen_layers(cfg)
-    for group, key, default in ADDED_LATER:
-        if cfg.get(group, {}).get(key, ...) == default:
-            del cfg[group][key]
-    if cfg["dataset"]["name"] in ("mnist", "fashion_mnist", "digits") and cfg["dataset"].get("image_size") == 28:
-        del cfg["dataset"]["image_size"]  # added later as well; the drawings had it from the start
-    for how in (cfg, cfg.get("weight") or {}):
-        for part in (how.get("binary", how), how.get("estimator", {})):
-            if part.get("surrogate") in ("hard_sigmoid", "hard_tanh"):
-                part["surrogate"] = "hard_tanh" if how["estimator"]["name"] in NAMED_HARD_TANH else "hard_sigmoid"
-    weights = chosen_weights(cfg)
+    weights, weight = chosen_weights(cfg), cfg.pop("weight", None)
     cfg["binary"].pop("weights", None)
-    weight = cfg.pop("weight", None)
     cfg["model"].pop("layers", None)
     draws = cfg["binary"].get("eval_draws", 1)
     if not cfg["binary"]["layer"]:
@@ -108,7 +93,7 @@ def decisive(cfg: Config) -> Config:
 
 def _is_plain_callback(node: dict[str, Any] | None) -> bool:
     """Whether a callback only watches, or chooses the tested epoch as every run does unless told otherwise."""
-    if node is None or node.get("_target_") in WATCHERS:
+    if node is None or only_watches(node):
         return True
     if not keeps_checkpoints(node):
         return False
@@ -116,9 +101,56 @@ def _is_plain_callback(node: dict[str, Any] | None) -> bool:
 
 
 def fingerprint(cfg: Config) -> str:
-    """16 hexadecimal digits: equal for two configs exactly where one outcome is expected of both."""
-    text = json.dumps(decisive(cfg), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """The version and 16 hexadecimal digits: equal for two configs exactly where one outcome is expected of both.
+
+    A setting that stands at its option's default is left out. So one that is added to an option leaves the
+    fingerprints of the runs that came before it as they were.
+    """
+    told: Config = {}
+    for group, node in decisive(cfg).items():
+        if not isinstance(node, dict):
+            told[group] = node
+        elif group == "binary":
+            usual = {key: field.default for key, field in Binary.model_fields.items()}
+            told[group] = {key: value for key, value in node.items() if usual[key] != value}
+        else:
+            told[group] = _telling(group, node) if group in GROUPS else node
+    text = json.dumps(same_numbers(told), sort_keys=True)
+    return f"{VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def version_of(print_of: str) -> int:
+    """The version of a fingerprint."""
+    version, dash, _ = print_of.partition("-")
+    return int(version) if dash and version.isdecimal() else 1
+
+
+def _telling(group: str, node: Config) -> Config:
+    """The settings of an option by which it differs from what conf/ has; all of one that is not binlit's."""
+    one = packaged(group).get(node["name"])
+    if one is None:
+        return node
+    derived = {"_target_", "_partial_", "sites", *getattr(one.facts, "takes", ())} if group != "task" else {"_target_"}
+    told = {}
+    for key, value in node.items():
+        inner = _telling(key, value) if isinstance(value, dict) and key in GROUPS else value
+        if key not in derived and one.defaults.get(key, ...) != value:
+            told[key] = inner
+    return told
+
+
+def same_numbers(node: Any) -> Any:
+    """1.0 as 1: they are one value however they were written."""
+    if isinstance(node, dict):
+        return {key: same_numbers(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [same_numbers(value) for value in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node
+
+
+def short(print_of: str) -> str:
+    """Eight digits of a fingerprint, by which folders are told apart."""
+    return print_of.rpartition("-")[2][:8]
 
 
 def run_folder(cfg: Config) -> str:
@@ -129,5 +161,5 @@ def run_folder(cfg: Config) -> str:
     parts += [f"weights-{row['weights']}-{row['weight'].replace(', ', '-')}"] if "weights" in row else []
     if row["layer"] != NONE:
         parts += [row["mode"], row["estimator"]] + ([row["anneal"]] if row["anneal"] != NONE else [])
-    parts += [f"seed-{cfg['seed']}", fingerprint(cfg)[:8]]
+    parts += [f"seed-{cfg['seed']}", short(fingerprint(cfg))]
     return "_".join(part.replace("/", "-") for part in parts)

@@ -5,11 +5,11 @@ Which keys an option has, and which values they take, its YAML states (see `binl
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from binlit.config.option import Draws, Place, Seed
+from binlit.catalogue.schema import Draws, Place, Seed
 
 EvalDraws = Annotated[int, Field(ge=1, le=10_000)]
 Threads = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
@@ -39,7 +39,7 @@ class Binary(BaseModel):
     threshold: Annotated[float, Field(ge=-1_000, le=1_000)]
     share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of a site's channels; records from before it was there lack it
     eval: Literal["auto", "sample", "threshold", "mean"]
-    eval_draws: EvalDraws
+    eval_draws: EvalDraws = 1
 
 
 # -- the whole run -----------------------------------------------------------------------------------------------------
@@ -47,6 +47,7 @@ class Run(BaseModel):
     """The top level. The option of each group is checked by itself."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+    tables: ClassVar[tuple[str, ...]] = ("callbacks", "logger", "row")  # fields whose keys are anybody's
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=100)]
     seed: Seed
     threads: Threads

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from binlit.binary import BinaryActivation, binary_weights
-from binlit.packed.bits import pack
-from binlit.packed.geometry import tap_patterns
-from binlit.packed.store import Layer, PackedNet, Pool
-from binlit.packing.chain import ConversionError, chain
-from binlit.packing.fold import Real, scale_and_shift, thresholds
+from binlit.conversion.chain import ConversionError, chain
+from binlit.conversion.fold import Real, scale_and_shift, thresholds
+from binlit.runtime.bits import pack
+from binlit.runtime.geometry import tap_patterns
+from binlit.runtime.store import Layer, PackedNet, Pool
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 SKIPPED = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)

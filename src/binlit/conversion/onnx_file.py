@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from binlit.binary import BinaryActivation
-from binlit.packed.store import write_whole
-from binlit.packing.chain import ConversionError, chain
-from binlit.packing.convert import NORMS, SKIPPED, convert
+from binlit.conversion.chain import ConversionError, chain
+from binlit.conversion.convert import NORMS, SKIPPED, convert
+from binlit.runtime.store import write_whole
 
 OPSET, IR = 17, 9  # that of onnxruntime from 1.14 on
 
@@ -26,7 +26,7 @@ def save_onnx(net: nn.Module, shape: tuple[int, int, int], mean: float, std: flo
     """Writes the file, whole or not at all: input `pixels` uint8 (N, C, H, W), output `scores` float32 (N, classes).
 
     Args:
-        net, shape, mean, std: as in `binlit.packing.convert`; what cannot be packed is refused here as well.
+        net, shape, mean, std: as in `binlit.conversion.convert`; what cannot be packed is refused here as well.
 
     Raises:
         ConversionError: see `convert`; or the package onnx is missing.

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from binlit.files import whole
-from binlit.results.family import colour, family, unbiased
+from binlit.results.colours import colour, family, unbiased
 
 MARKS = ("o", "s", "^", "D", "v", "P")
 SHADES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))

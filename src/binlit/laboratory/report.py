@@ -13,7 +13,7 @@ from rich.table import Table
 
 from binlit.files import write_whole
 from binlit.paths import RECORDS
-from binlit.results.family import family
+from binlit.results.colours import family
 from binlit.results.markdown import markdown_table
 
 Record = dict[str, Any]

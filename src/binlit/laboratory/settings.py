@@ -8,12 +8,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field
 
-from binlit.catalogue import packaged, split
+from binlit.catalogue import Config, packaged, split
+from binlit.catalogue.problems import problems_of
+from binlit.catalogue.schema import Count, Place, Rate, Seed, schema_of
 from binlit.config.check import resolved
-from binlit.config.option import Count, Place, Rate, Seed, schema_of
-from binlit.config.problems import problems_of
-from binlit.config.read import Config, ConfigError, did_you_mean
 from binlit.config.schema import Threads
+from binlit.errors import ConfigError, did_you_mean
 from binlit.paths import config_dir
 
 LARGEST = 12  # binary units: 4,096 configurations

@@ -9,15 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
-from binlit.build import build
-from binlit.config import Config
+from binlit.catalogue import Config
+from binlit.catalogue.build import build
 from binlit.estimator import Estimator
 from binlit.laboratory.measurement import measure, train_exactly
 from binlit.laboratory.net import examples, small_net
 from binlit.laboratory.settings import estimator_node
 from binlit.laboratory.toy import descend
-from binlit.results.record import commit, hardware, versions
-from binlit.results.summary import finite
+from binlit.results.record import commit, finite, hardware, versions
 
 Record = dict[str, Any]
 POINTS = 100  # of a toy's curve, that are kept

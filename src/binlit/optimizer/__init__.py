@@ -1,5 +1,5 @@
 """How it is trained, where torch has no optimiser for it."""
 
-from binlit.optimizer.bop import Bop
+import lazy_loader
 
-__all__ = ["Bop"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

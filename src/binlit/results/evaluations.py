@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from binlit.config import chosen_weights
+from binlit.config.layers import chosen_weights
 from binlit.interval import interval
 from binlit.results.markdown import markdown_table, with_interval
 from binlit.results.record import Record

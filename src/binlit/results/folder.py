@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from binlit.config import ConfigError
+from binlit.errors import ConfigError
 from binlit.files import refusal, remove_leftovers, write_whole
 from binlit.paths import EVALUATIONS, RECORD
 

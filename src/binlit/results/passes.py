@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from binlit.files import whole
-from binlit.results.family import colour
+from binlit.results.colours import colour
 from binlit.results.markdown import markdown_table
-from binlit.results.record import Record, portable
+from binlit.results.record import Record
 
 
-def passes_of(record: Record) -> int:
-    """Copies of the batch that leave the net of this record's config in one training step.
+def passes_table(records: Sequence[Record], passes_of: Callable[[Record], int]) -> pd.DataFrame:
+    """Columns layer, estimator, passes, accuracy (per cent, mean over seeds), n; by layer, then by passes.
 
-    Raises:
-        ConfigError: the config names a class that is none of binlit's options.
+    `passes_of` counts the passes of one training step of a record's net.
     """
-    import torch
-
-    from binlit.build import build_net
-    from binlit.config import check_classes, image_size
-    from binlit.estimator import Step
-
-    check_classes(record["config"], f"the record of {record['experiment']}", remedy="leave out --passes")
-    net = build_net(portable(record["config"])).train()
-    x = torch.zeros(2, 1, image_size(record["config"]), image_size(record["config"]))
-    with torch.no_grad(), Step(net) as step:
-        return len(net(step.inputs(x))) // len(x)
-
-
-def passes_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Columns layer, estimator, passes, accuracy (per cent, mean over seeds), n; by layer, then by passes."""
     lines = [
         {
             "layer": record["row"]["layer"],

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from binlit.files import whole
-from binlit.results.family import colour
+from binlit.results.colours import colour
 
 Line = dict[str, Any]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -14,7 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from binlit.config import Config, fingerprint, row_of, tested_checkpoint
+from binlit.callbacks.options import tested_checkpoint
+from binlit.catalogue import Config
+from binlit.config import fingerprint, row_of
+from binlit.config.outcome import VERSION, version_of
 from binlit.files import append_line
 from binlit.paths import EVALUATIONS, MANIFEST, RECORD, RECORDS, repository
 from binlit.results.folder import FolderError as FolderError
@@ -47,6 +51,11 @@ def new_record(cfg: Config, status: str, device: str | None = None, **content: A
         "hardware": hardware(device),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is no finite number (JSON has no NaN)."""
+    return value if math.isfinite(value) else None
 
 
 def portable(cfg: Config) -> Config:
@@ -183,7 +192,12 @@ def read_manifest(source: Path) -> list[Record]:
         jobs = read_whole(path) if path.exists() else []
         if not isinstance(jobs, list):
             raise UnfitError("it is no list of jobs")
-        return [fit(JOB, job) for job in jobs]
+        known = [fit(JOB, job) for job in jobs]
+        current = [job for job in known if version_of(job["fingerprint"]) == VERSION]
+        if len(current) < len(known):
+            why = f"{len(known) - len(current)} of its jobs were noted by another version"
+            name(path, why, f"they are left out; move the folder to this version: python -m binlit.migrate {source}")
+        return current
     except UnfitError as error:
         name(path, str(error), "which runs are missing is not known; start the sweep again")
         return []

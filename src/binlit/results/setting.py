@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from binlit.config import Config, fingerprint
-from binlit.config.identity import WITHOUT_EFFECT, WITHOUT_EFFECT_IN
+from binlit.catalogue import Config
+from binlit.config import fingerprint
+from binlit.config.outcome import WITHOUT_EFFECT, WITHOUT_EFFECT_IN
 from binlit.results.record import read_manifest
 
 IN_ROW = ("seed", "estimator", "anneal", "binary.layer", "binary.weights", "binary.mode", "binary.share", "ckpt_path")

@@ -6,7 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from binlit.config import chosen_by, chosen_weights, decisive
+from binlit.callbacks.options import chosen_by
+from binlit.config import decisive, fingerprint
+from binlit.config.layers import chosen_weights
+from binlit.config.outcome import VERSION, version_of
+from binlit.config.versions import up_to_date
 
 Figure = float | None
 Accuracy = Annotated[float, Field(ge=0, le=1)]
@@ -183,15 +187,33 @@ def fit(shape: TypeAdapter[Any], content: Any) -> Any:
     try:
         shape.validate_python(content)
         if shape is RUN:
+            content = _current(content)
             _compare(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"] if part not in ("ok", "failed", "enumeration", "toy"))
         message = first["msg"][0].lower() + first["msg"][1:]
         raise UnfitError(f"{where or 'its content'}: {message}; incomplete, or of another version") from error
+    except UnfitError:
+        raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UnfitError("its config is incomplete, or of another version") from error
     return content
+
+
+def _current(record: dict[str, Any]) -> dict[str, Any]:
+    """The record in this version's words.
+
+    Raises:
+        UnfitError: it was written by a later version.
+    """
+    version = version_of(record["fingerprint"])
+    if version > VERSION:
+        raise UnfitError("a later version of binlit wrote it")
+    if version == VERSION:
+        return record
+    config = up_to_date(record["config"])
+    return record | {"config": config, "fingerprint": fingerprint(config)}
 
 
 def _compare(record: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from binlit.config import chosen_by
+from binlit.callbacks.options import chosen_by
 from binlit.results.markdown import markdown_table, with_interval
 from binlit.results.record import Record
 

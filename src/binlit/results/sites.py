@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from binlit.results.markdown import markdown_table
 from binlit.results.record import Record
-from binlit.results.summary import site_figures
 from binlit.results.table import KEYS, RowKey, full_rows, row_key
 
 SITES = "sites.md"
@@ -17,6 +17,16 @@ SHARES = (
     ("site", "flat", "Share of units in the flat part of their surrogate"),
     ("weight", "flips", "Share of weights that flipped"),
 )
+
+
+def site_figures(entry: Mapping[str, Any], kind: str = "site") -> dict[str, dict[str, float]]:
+    """{site: {figure: value}} of one epoch of the curve; of layers with binary weights for the kind `weight`."""
+    figures: dict[str, dict[str, float]] = {}
+    for name, value in entry.items():
+        if name.startswith(f"{kind}/"):
+            _, site, figure = name.split("/")
+            figures.setdefault(site, {})[figure] = value
+    return figures
 
 
 def sites_markdown(records: Sequence[Record]) -> str:

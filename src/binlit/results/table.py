@@ -13,13 +13,12 @@ import yaml
 
 from binlit.catalogue import packaged
 from binlit.config import decisive
-from binlit.config.identity import ADDED_LATER
+from binlit.config.outcome import same_numbers
 from binlit.interval import interval
 from binlit.paths import PACKAGE
 from binlit.results.record import Record, latest
 
 KEYS = ("layer", "mode", "estimator", "anneal")
-LEFT_OUT = {f"{group}.{key}": default for group, key, default in ADDED_LATER}  # a record may not have them
 EXTRAS = ("net", "weights", "weight", "threshold")  # in this order, others by the letter, `setting` last
 TELLING = (*KEYS, "net", "weights")  # what a published row is found by
 RowKey = tuple[tuple[str, str], ...]
@@ -155,7 +154,7 @@ def variants_of(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     named: dict[str, dict[str, str]] = {}
     of_plain: dict[str, set[str]] = {}
     for same_row in sorted(by_row.values(), key=lambda same_row: not _is_plain(same_row[0]["row"])):
-        flat = [dict(_leaves(decisive(record["config"]))) for record in same_row]
+        flat = [dict(_leaves(same_numbers(decisive(record["config"])))) for record in same_row]
         row = same_row[0]["row"]
         differing = {
             name
@@ -167,7 +166,7 @@ def variants_of(records: Sequence[Record]) -> dict[str, dict[str, str]]:
         differing |= of_plain.get(row.get("net", ""), set())
         if differing:
             for record, one in zip(same_row, flat, strict=True):
-                values = (f"{name}={one.get(name, LEFT_OUT.get(name))}" for name in sorted(differing))
+                values = (f"{name}={one.get(name)}" for name in sorted(differing))
                 named[record["fingerprint"]] = {"setting": ", ".join(values)}
     return named
 

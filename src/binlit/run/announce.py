@@ -17,11 +17,13 @@ from rich.table import Table
 from torch import Tensor
 
 from binlit.binary import SiteWarning
-from binlit.config import Config, row_of
+from binlit.catalogue import Config
+from binlit.config import row_of
 from binlit.errors import complain
 from binlit.results.markdown import with_interval
-from binlit.results.record import Record
+from binlit.results.record import Record, finite
 from binlit.results.setting import in_words
+from binlit.results.sites import site_figures
 
 
 def outcome(
@@ -47,11 +49,6 @@ def outcome(
         "samples_per_s": sum(entry["examples"] for entry in curve) / seconds if seconds else 0.0,
         "curve": [{name: finite(value) for name, value in entry.items()} for entry in curve],
     }
-
-
-def finite(value: float) -> float | None:
-    """The value, or None where it is no finite number (JSON has no NaN)."""
-    return value if math.isfinite(value) else None
 
 
 def announce(record: Record, folder: Path, note: str, sites: bool, setting: Mapping[str, Any] | None = None) -> None:
@@ -97,16 +94,6 @@ def tested_text(metrics: Mapping[str, Any]) -> str:
         half = math.nan if half is None else half
         each.append(f"{kind} {with_interval(100 * metrics[f'test/acc_{kind}'], 100 * half, 2)}")
     return said + (f" ({', '.join(each)})" if each else "")
-
-
-def site_figures(entry: Mapping[str, Any], kind: str = "site") -> dict[str, dict[str, float]]:
-    """{site: {figure: value}} of one epoch of the curve; of layers with binary weights for the kind `weight`."""
-    figures: dict[str, dict[str, float]] = {}
-    for name, value in entry.items():
-        if name.startswith(f"{kind}/"):
-            _, site, figure = name.split("/")
-            figures.setdefault(site, {})[figure] = value
-    return figures
 
 
 def site_table(figures: dict[str, dict[str, float]]) -> Table:
@@ -168,6 +155,6 @@ def quiet_lightning() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # data is in memory: none are needed
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # going on into the same folder is meant
-    warnings.filterwarnings("ignore", message=".*dirpath has changed.*")  # binlit.results.checkpoint saw to it
+    warnings.filterwarnings("ignore", message=".*dirpath has changed.*")  # binlit.run.checkpoint saw to it
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")  # Lightning 2.6 under torch 2.15
     warnings.filterwarnings("ignore", message=".*number of training batches.*is smaller than the logging interval.*")

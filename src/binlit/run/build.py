@@ -4,45 +4,23 @@ from __future__ import annotations
 
 import os
 import warnings
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import get_object, instantiate
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from binlit.binary import binarize, binarize_weights
-from binlit.config import Config, ConfigError, channels, chosen_layers, chosen_weights, image_size
-from binlit.errors import complain
-from binlit.results.checkpoint import WholeFiles
-from binlit.task import Learning, ProgressBar
-
-
-def build(node: dict[str, Any], without: tuple[str, ...] = ("name",), **extra: Any) -> Any:
-    """The object of one option: its `_target_` called with its keys less `without`, or left to be called (`_partial_`).
-
-    Hydra's instantiate is used for what is nested inside only: it turns objects among its arguments into configs.
-
-    Raises:
-        ConfigError: there is no such class, or the class refuses a key or a value.
-    """
-    if node.get("_target_") is None:
-        return None
-    keys = {key: value for key, value in node.items() if key not in ("_target_", "_partial_", *without)}
-    keys = {
-        key: instantiate(value) if isinstance(value, dict) and "_target_" in value else value
-        for key, value in keys.items()
-    }
-    try:
-        target = get_object(node["_target_"])
-        return partial(target, **keys, **extra) if node.get("_partial_") else target(**keys, **extra)
-    except (TypeError, ValueError, ImportError, MisconfigurationException) as error:
-        raise ConfigError(f"{node['_target_']}: {str(error).splitlines()[0]}") from error
+from binlit.callbacks import ProgressBar
+from binlit.catalogue import Config
+from binlit.catalogue.build import build
+from binlit.config.layers import chosen_layers, chosen_weights
+from binlit.dataset.sizes import channels, image_size
+from binlit.errors import ConfigError, complain
+from binlit.run.checkpoint import WholeFiles
+from binlit.task import Learning
 
 
 def build_data(cfg: Config) -> pl.LightningDataModule:
@@ -99,7 +77,8 @@ def _binary(net: nn.Module, cfg: Config) -> nn.Module:
 def example_images(cfg: Config) -> Tensor:
     """Two images of noise of the data set's shape, the same every time."""
     noise = torch.Generator().manual_seed(0)
-    return torch.randn(2, channels(cfg), image_size(cfg), image_size(cfg), generator=noise)
+    data = cfg["dataset"]
+    return torch.randn(2, channels(data), image_size(data), image_size(data), generator=noise)
 
 
 def _numbers(layers: list[str]) -> list[int | str]:

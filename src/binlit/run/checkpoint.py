@@ -13,7 +13,8 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
-from binlit.config import ConfigError
+from binlit.config.versions import up_to_date
+from binlit.errors import ConfigError
 from binlit.files import whole
 
 Checkpoint = dict[str, Any]
@@ -118,6 +119,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             )
         if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():
             raise ConfigError(f"{path} cannot be used: its {name} is not finite, so the run that wrote it had diverged")
+    with contextlib.suppress(LookupError, TypeError, ValueError, AttributeError):  # a foreign config is refused later
+        saved["config"] = up_to_date(saved["config"])
     return saved
 
 

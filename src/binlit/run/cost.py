@@ -9,106 +9,13 @@ import math
 import os
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any, NamedTuple
 
-import binlit.anneal
-from binlit.catalogue import packaged
-from binlit.config.read import Config, channels, chosen_layers, image_size
+from binlit.catalogue import Config, packaged
+from binlit.config.layers import chosen_layers
+from binlit.dataset.sizes import Part, channels, image_size, parts
 
 WRITTEN = 32_460  # drawings, where a data set of episodes does not say how many it has: Omniglot's
 LARGEST = 1e10  # images through the net: at 5,000 a second, three weeks
-
-
-class Part(NamedTuple):
-    """One of training, validation and test: how many items (images, or episodes), in batches of `batch`."""
-
-    items: int
-    batch: int
-    images: int = 1  # of an item
-
-    def seen(self, limit: Any) -> int:
-        """Images that go through the net, with limit_*_batches."""
-        return min(self.items, limited(self, limit) * self.batch) * self.images
-
-
-def batches(part: Part) -> int:
-    return max(1, math.ceil(part.items / part.batch))
-
-
-def limited(part: Part, limit: Any) -> int:
-    """Batches that Lightning runs: an integer is a number of them, a float a share."""
-    if limit is None:
-        return batches(part)
-    return int(batches(part) * limit) if isinstance(limit, float) else min(limit, batches(part))
-
-
-def parts(data: Config) -> dict[str, Part] | None:
-    """{"train", "val", "test"} of a data set whose size is stated; None for others."""
-    known = packaged("dataset").get(data["name"])
-    if known is None:
-        return None
-    facts, batch, evaluated = known.facts, data.get("batch_size", 1), data.get("eval_batch_size", 1)
-    if "train_way" in data:
-        each = data["way"] * (data["shot"] + data["query"])
-        tests = each + sum(way * (shot + data["query"]) for way, shot in data["also"])
-        trained = data["train_way"] * (data["train_shot"] + data["train_query"])
-        return {
-            "train": Part(data["episodes"], batch, trained),
-            "val": Part(data["val_episodes"], evaluated, each),
-            "test": Part(data["test_episodes"], evaluated, tests),
-        }
-    each = data.get("drawings_each", facts.drawings)
-    if facts.stored:
-        whole, test = facts.stored
-        sizes = whole - data["validation"], data["validation"], test
-    elif each:
-        held = data["validation"], data["test"]
-        sizes = tuple(data["classes"] * count for count in (each - sum(held), *held))
-    else:
-        return None
-    return {
-        key: Part(size, batch if key == "train" else evaluated)
-        for key, size in zip(("train", "val", "test"), sizes, strict=True)
-    }
-
-
-def unfit_sizes(cfg: Config) -> Iterable[str]:
-    """Parts of the data that are empty, or of which a limit leaves no batch."""
-    found, data, trainer = parts(cfg["dataset"]), cfg["dataset"], cfg["trainer"]
-    if not found:
-        return
-    if found["train"].items < 1:
-        yield (
-            f"dataset.validation={data['validation']} leaves nothing to train on of the "
-            f"{found['val'].items + found['train'].items:,}; give a smaller number"
-        )
-        return
-    for key, part in found.items():
-        limit = trainer.get(f"limit_{key}_batches")
-        if limited(part, limit) < 1 and not trainer.get("fast_dev_run"):
-            yield (
-                f"trainer.limit_{key}_batches={limit} is a share of {batches(part)} batches, and leaves none; give an "
-                f"integer, or a share of at least {1 / batches(part):.2g}"
-            )
-
-
-def unfit_slope(cfg: Config) -> Iterable[str]:
-    """A slope that grows beyond any use before the last epoch."""
-    node, epochs = cfg["anneal"], cfg["trainer"].get("max_epochs") or 1
-    if not str(node["_target_"]).startswith("binlit.anneal.") or not chosen_layers(cfg):
-        return
-    schedule = getattr(binlit.anneal, node["_target_"].rpartition(".")[2])
-    keys = {key: value for key, value in node.items() if key not in ("name", "_target_")}
-    try:
-        slope = schedule(**keys).slope(epochs)
-    except OverflowError:
-        slope = math.inf
-    if not 1e-4 <= slope <= 1e4:
-        said = ", ".join(f"anneal.{key}={value}" for key, value in keys.items())
-        yield (
-            f"{said} come to a slope of {slope:.1e} in epoch {epochs}, with which nothing is learned; give smaller "
-            "steps, or fewer epochs"
-        )
 
 
 def copies(cfg: Config) -> int:
@@ -150,7 +57,7 @@ def too_large(cfg: Config, training: bool = True) -> Iterable[str]:
 
 def memory(cfg: Config, found: dict[str, Part]) -> dict[str, float]:
     """Bytes, by what they are for."""
-    data, side, colours = cfg["dataset"], image_size(cfg), channels(cfg)
+    data, side, colours = cfg["dataset"], image_size(cfg["dataset"]), channels(cfg["dataset"])
     stored = sum(part.items for part in found.values())
     if "train_way" in data:
         own = (data.get("characters", 0) + data.get("evaluation", 0)) * data.get("drawings_each", 0)

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from binlit.config import Config, ConfigError
+from binlit.catalogue import Config
+from binlit.errors import ConfigError
 from binlit.files import whole
-from binlit.results.checkpoint import Checkpoint, check_sums, first_misfit, write_checkpoint
+from binlit.run.checkpoint import Checkpoint, check_sums, first_misfit, write_checkpoint
 from binlit.task import Learning
 
 OWN_OF_UNITS = (".estimator.", ".slope.", ".parametrizations.weight.0.")  # what a binary unit adds to a net's weights

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from binlit.config import Config, ConfigError, check_classes, decisive, fingerprint, named_classes, own_classes
-from binlit.errors import complain
-from binlit.results.checkpoint import Checkpoint, check_sums, read_checkpoint, remove_leftovers, require_state
+from binlit.catalogue import Config
+from binlit.catalogue.trust import check_classes, named_classes, own_classes
+from binlit.config import decisive, fingerprint
+from binlit.errors import ConfigError, complain
 from binlit.results.record import set_aside
-from binlit.resume import adopt, keepers, take_weights
+from binlit.run.checkpoint import Checkpoint, check_sums, read_checkpoint, remove_leftovers, require_state
+from binlit.run.resume import adopt, keepers, take_weights
 from binlit.task import Learning
 
 LENGTH = "trainer.max_epochs"

@@ -1,6 +1,6 @@
 """Inference with packed bits, bit for bit the trained net; needs numpy and safetensors, neither torch nor Lightning.
 
-    from binlit.packed import load
+    from binlit.runtime import load
     model = load("net.binlit")
     classes = model.predict(images)  # uint8 (N, C, H, W)
 
@@ -9,8 +9,8 @@ Files are made by `python -m binlit.export checkpoint=PATH`.
 
 from __future__ import annotations
 
-from binlit.packed.model import PackedModel as PackedModel
-from binlit.packed.model import load as load
-from binlit.packed.store import PackedError as PackedError
+from binlit.runtime.model import PackedModel as PackedModel
+from binlit.runtime.model import load as load
+from binlit.runtime.store import PackedError as PackedError
 
 __all__ = ["PackedError", "PackedModel", "load"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from binlit.packed.bits import WORD, word_count
-from binlit.packed.geometry import out_size, pattern_count
-from binlit.packed.net import LEVELS, TENSORS, Layer, PackedError, PackedNet
+from binlit.runtime.bits import WORD, word_count
+from binlit.runtime.geometry import out_size, pattern_count
+from binlit.runtime.net import LEVELS, TENSORS, Layer, PackedError, PackedNet
 
 MEMORY = 24 << 20  # bytes that a layer's patches, sums and bits of a batch may take
 LAYERS = 1000

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from binlit.packed import bits
-from binlit.packed.bits import Words
-from binlit.packed.bounds import MEMORY as _MEMORY
-from binlit.packed.bounds import working_memory
-from binlit.packed.geometry import Pair, patches, tap_patterns, windows
-from binlit.packed.native import NativeError, NativeKernel
-from binlit.packed.net import Layer, PackedError, PackedNet, Pool
-from binlit.packed.reference import Integers, Kernel, NumpyKernel
-from binlit.packed.store import read
+from binlit.runtime import bits
+from binlit.runtime.bits import Words
+from binlit.runtime.bounds import MEMORY as _MEMORY
+from binlit.runtime.bounds import working_memory
+from binlit.runtime.geometry import Pair, patches, tap_patterns, windows
+from binlit.runtime.native import NativeError, NativeKernel
+from binlit.runtime.net import Layer, PackedError, PackedNet, Pool
+from binlit.runtime.reference import Integers, Kernel, NumpyKernel
+from binlit.runtime.store import read
 
 KERNELS, FIRST = ("auto", "native", "numpy"), ("auto", "int8", "planes")
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from binlit.packed import cache as kernels
-from binlit.packed import reference
-from binlit.packed.bits import Words, word_count
-from binlit.packed.compiler import REMEDY, built
-from binlit.packed.compiler import NativeError as NativeError
-from binlit.packed.reference import Integers
+from binlit.runtime import compiled as kernels
+from binlit.runtime import reference
+from binlit.runtime.bits import Words, word_count
+from binlit.runtime.compiler import REMEDY, built
+from binlit.runtime.compiler import NativeError as NativeError
+from binlit.runtime.reference import Integers
 
 SOURCE = Path(__file__).with_name("kernel.c")
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC", "-pthread")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from binlit.packed.geometry import Pair, out_size, pattern_count
+from binlit.runtime.geometry import Pair, out_size, pattern_count
 
 LEVELS = ("pixels", "pm1", "01")
 TENSORS = ("weight", "threshold", "flip", "scale", "shift")
@@ -39,7 +39,7 @@ class Layer:
         outputs: O.
         kernel, stride, padding: of a convolution.
         pools: behind it.
-        weight, threshold, flip, scale, shift: see `binlit.packed.store`; those that it does not have are None.
+        weight, threshold, flip, scale, shift: see `binlit.runtime.store`; those that it does not have are None.
     """
 
     name: str

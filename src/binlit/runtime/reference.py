@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from binlit.packed.bits import Words, pack, popcount, word_count
+from binlit.runtime.bits import Words, pack, popcount, word_count
 
 Integers = NDArray[np.int32]
 _AT_ONCE = 1 << 18  # words, or real numbers, that a product holds beside its result

@@ -1,6 +1,6 @@
 """The file: one safetensors file, its tensors beside a JSON description in the metadata, and a checksum over both.
 
-Nothing in it is code, and nothing of it is executed. What it may ask for stands in `binlit.packed.bounds`.
+Nothing in it is code, and nothing of it is executed. What it may ask for stands in `binlit.runtime.bounds`.
 
 Tensors of layer i (O outputs, K inputs of each):
     i.weight     uint64 (O, ceil(K / 64)): bit 1 is +1, bit 0 is -1. K runs over (kh, kw, C) in a convolution, and over
@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from binlit.packed.bounds import MEMORY, check
-from binlit.packed.geometry import Pair
-from binlit.packed.net import TENSORS as TENSORS
-from binlit.packed.net import Layer as Layer
-from binlit.packed.net import PackedError as PackedError
-from binlit.packed.net import PackedNet as PackedNet
-from binlit.packed.net import Pool as Pool
+from binlit.runtime.bounds import MEMORY, check
+from binlit.runtime.geometry import Pair
+from binlit.runtime.net import TENSORS as TENSORS
+from binlit.runtime.net import Layer as Layer
+from binlit.runtime.net import PackedError as PackedError
+from binlit.runtime.net import PackedNet as PackedNet
+from binlit.runtime.net import Pool as Pool
 
 FORMAT, VERSION = "binlit-packed", 1
 LARGEST_FILE, LARGEST_HEADER = 1 << 30, 1 << 20  # bytes

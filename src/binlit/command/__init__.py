@@ -1,0 +1,1 @@
+"""The command line: its words, its slips, and what a command is refused for before it starts."""

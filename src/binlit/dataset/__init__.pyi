@@ -1,0 +1,15 @@
+from .available import available as available
+from .characters import Glyphs as Glyphs
+from .characters import Omniglot as Omniglot
+from .coloured import Cifar10 as Cifar10
+from .coloured import Svhn as Svhn
+from .digits import Digits as Digits
+from .drawings import Drawings as Drawings
+from .errors import DataError as DataError
+from .few_shot import GlyphEpisodes as GlyphEpisodes
+from .few_shot import OmniglotEpisodes as OmniglotEpisodes
+from .images import EpochBatches as EpochBatches
+from .images import ImageData as ImageData
+from .images import Images as Images
+from .mnist import FashionMnist as FashionMnist
+from .mnist import Mnist as Mnist

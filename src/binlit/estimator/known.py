@@ -1,0 +1,12 @@
+"""All estimators, by the names of their options."""
+
+from __future__ import annotations
+
+from hydra.utils import get_class
+
+from binlit.catalogue import packaged
+from binlit.estimator.base import Estimator
+
+ESTIMATORS: dict[str, type[Estimator]] = {
+    name: get_class(one.target) for name, one in packaged("estimator").items() if one.target
+}

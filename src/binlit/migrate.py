@@ -1,0 +1,97 @@
+"""Moves what an earlier version of binlit wrote into a folder to this one, so that sweeps know their runs again.
+
+python -m binlit.migrate outputs/mnist_table
+
+Records, tables and checkpoints of earlier versions are read without it. A sweep knows a run by its fingerprint, which
+is made in another way since; this gives records, lists of a sweep's jobs and the names of folders the new ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from binlit.command.entry import run_plain
+from binlit.config.outcome import VERSION, short, version_of
+from binlit.errors import ConfigError, complain
+from binlit.files import write_whole
+from binlit.paths import MANIFEST, RECORD, RECORDS
+from binlit.results.reading import Record, read_lines
+from binlit.results.record import read_record, write_record
+from binlit.results.shape import JOB, RUN, fit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, or 2 where there is no folder to move."""
+    return run_plain(lambda words: migrate([Path(word) for word in words]), __doc__ or "", arguments)
+
+
+def migrate(folders: list[Path]) -> None:
+    """Moves each folder: its records, the folders of its runs, and the lists of its sweeps' jobs.
+
+    Raises:
+        ConfigError: one is no folder.
+    """
+    if not folders:
+        raise ConfigError("a folder is missing; write python -m binlit.migrate outputs/NAME")
+    for top in folders:
+        if not top.is_dir():
+            raise ConfigError(f"{top} is no folder; give one of runs, or of records.jsonl")
+        moved = _move_runs(top) | _move_lines(top)
+        left = sum(_move_jobs(path, moved) for path in top.glob(f"**/{MANIFEST}"))
+        print(f"{top}: {len(moved)} records moved to version {VERSION}")
+        if left:
+            complain(f"{top}: {left} jobs that have no record yet are not noted any more; start their sweep again")
+
+
+def _move_runs(top: Path) -> dict[str, str]:
+    """Moves the runs below a folder; {the old fingerprint: the new one}."""
+    moved = {}
+    for path in sorted(top.glob(f"**/{RECORD}")):
+        before, record = _print_in(path), read_record(path.parent)
+        if record is None or before is None or version_of(before) == VERSION:
+            continue
+        write_record(path.parent, record)
+        moved[before] = record["fingerprint"]
+        name = path.parent.name
+        if name.endswith(f"_{short(before)}"):
+            path.parent.rename(path.parent.with_name(name.removesuffix(short(before)) + short(moved[before])))
+    return moved
+
+
+def _move_lines(top: Path) -> dict[str, str]:
+    """Moves the records of a records.jsonl; {the old fingerprint: the new one}."""
+    path = top / RECORDS
+    if not path.is_file():
+        return {}
+    before = [json.loads(line).get("fingerprint") for line in path.read_text(encoding="utf-8").splitlines()]
+    records: list[Record] = read_lines(path, RUN)
+    if len(records) < len(before):
+        raise ConfigError(f"{path} has lines that cannot be used; mend or remove them first")
+    moved = {old: one["fingerprint"] for old, one in zip(before, records, strict=True) if old != one.get("fingerprint")}
+    if moved:
+        write_whole(path, "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
+    return moved
+
+
+def _move_jobs(path: Path, moved: dict[str, str]) -> int:
+    """Moves the jobs of a sweep that have a record; how many were left out."""
+    jobs = [fit(JOB, job) for job in json.loads(path.read_text(encoding="utf-8"))]
+    kept = [job | {"fingerprint": moved.get(job["fingerprint"], job["fingerprint"])} for job in jobs]
+    kept = [job for job in kept if version_of(job["fingerprint"]) == VERSION]
+    if kept != jobs:
+        write_whole(path, json.dumps(kept, indent=1) + "\n")
+    return len(jobs) - len(kept)
+
+
+def _print_in(path: Path) -> str | None:
+    """The fingerprint that a record's file has; None where it is no such file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("fingerprint") if os.path.lexists(path) else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

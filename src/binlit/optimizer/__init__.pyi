@@ -1,0 +1,1 @@
+from .bop import Bop as Bop

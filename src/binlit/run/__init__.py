@@ -1,0 +1,1 @@
+"""One run: from a checked config to its objects, and where it starts, goes on, and ends."""
