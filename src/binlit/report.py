@@ -148,9 +148,7 @@ def write_report(records: list[Record], expected: list[Record], out: Path, title
     table = build_table(records, expected, experiment)
     to_console(table, title)
     out.mkdir(parents=True, exist_ok=True)
-    order = sorted(
-        records, key=lambda record: (json.dumps(record["row"], sort_keys=True), record["seed"], record["fingerprint"])
-    )
+    order = sorted(records, key=lambda record: (json.dumps(record["row"], sort_keys=True), record["seed"]))
     order = [record | {"config": portable(record["config"])} for record in order]
     write_whole(out / RECORDS, "".join(json.dumps(record, sort_keys=True) + "\n" for record in order))
     write_whole(out / "table.csv", table.to_csv(index=False, float_format="%.6g"))

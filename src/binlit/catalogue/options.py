@@ -94,10 +94,16 @@ class OptimizerFacts(Facts):
     flips: bool = False
 
 
+class WeightFacts(Facts):
+    """rule: the estimator that goes without saying, so that tables do not name it."""
+
+    rule: str | None = None
+
+
 GROUPS: dict[str, type[Facts]] = {
     "dataset": DatasetFacts,
     "model": ModelFacts,
-    "weight": Facts,
+    "weight": WeightFacts,
     "estimator": EstimatorFacts,
     "anneal": Facts,
     "task": TaskFacts,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from functools import lru_cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -28,6 +30,26 @@ def check(cfg: DictConfig | Config) -> Config:
     """
     if isinstance(cfg, DictConfig):
         cfg = on_this_machine(resolved(cfg))
+    # Hydra asks for the folder's name, the start for what is wrong, and the run for its config: of one and the same
+    return copy.deepcopy(_checked(_Composed(cfg)))
+
+
+class _Composed:
+    """A config as the key of a cache: equal to another one where both say the same."""
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg, self.text = cfg, repr(cfg)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Composed) and self.text == other.text
+
+
+@lru_cache(maxsize=1)
+def _checked(composed: _Composed) -> Config:
+    cfg = composed.cfg
     if isinstance(cfg.get("callbacks"), dict):
         cfg = cfg | {"callbacks": without_idle(cfg["callbacks"])}
     problems, options = problems_of(Run, cfg, ""), dict[str, Option]()

@@ -13,7 +13,7 @@ import binlit.dataset.contradictions as dataset
 import binlit.estimator.contradictions as estimator
 import binlit.optimizer.contradictions as optimizer
 from binlit.binary.layers import OUTPUT
-from binlit.catalogue import Config, Option, files
+from binlit.catalogue import Config, Option, files, packaged
 from binlit.config.layers import chosen_layers, chosen_weights
 from binlit.dataset.sizes import channels, image_size
 
@@ -68,9 +68,11 @@ def _misfits(cfg: Config, options: Mapping[str, Option], layers: list[str]) -> I
                 f"choose {group}={' or '.join(fitting)}"
             )
     if task.facts.shares_losses and layers and not options["estimator"].facts.shares_losses:
+        others = (one for one in packaged("estimator").values() if one.facts.kind == options["estimator"].facts.kind)
+        fitting = [one.name for one in others if one.facts.shares_losses]
         yield (
             f"estimator={options['estimator'].name} is right for one example at a time, and with task={task.name} "
-            "examples share losses; choose another score function, such as rloo or disarm"
+            f"examples share losses; choose estimator={' or '.join(fitting)}"
         )
     if model.facts.gives == "embedding" and OUTPUT in layers:
         yield (

@@ -59,11 +59,8 @@ def weight_name(cfg: Config) -> str:
     """How the weights are made binary, in a word; with the gradient rule where it is not the option's own."""
     weight, optimizer = cfg["weight"], packaged("optimizer").get(cfg["optimizer"]["name"])
     name = optimizer.name if optimizer and optimizer.facts.flips else str(weight["name"])
-    rule = weight["estimator"]["name"]
-    return name if rule == USUAL_RULE else f"{name}, {rule}"
-
-
-USUAL_RULE = "st_clipped"  # of BNN's Algorithm 1, which conf/weight/ starts from
+    rule, known = weight["estimator"]["name"], packaged("weight").get(weight["name"])
+    return name if known and rule == known.facts.rule else f"{name}, {rule}"
 
 
 def decisive(cfg: Config) -> Config:
