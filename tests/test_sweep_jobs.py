@@ -1,0 +1,161 @@
+"""The jobs of a sweep are those of Hydra's own sweeper, and their configs those that Hydra composes."""
+
+from __future__ import annotations
+
+import json
+import random
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from binlit.config import ConfigError
+from binlit.paths import config_dir, repository
+from binlit.sweep import Composer, checked_jobs, words_of_jobs
+
+FOLDERS = [  # as a user may name them
+    "hydra.sweep.dir='x/${name}/${hydra.job.config_name}'",
+    "hydra.sweep.subdir='${hydra.job.override_dirname}_${binary.layer}_${run_folder:}'",
+    "hydra.job.config.override_dirname.exclude_keys=[seed]",
+    "hydra.job.config.override_dirname.kv_sep=:",
+]
+
+
+@pytest.fixture(scope="module")
+def loader() -> Iterator[ConfigLoader]:
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        yield GlobalHydra.instance().config_loader()
+
+
+def outcome(compose: Any, words: list[str]) -> Any:
+    """Everything in a config, interpolations as they are written and as they come out; or what is said of the words."""
+    try:
+        cfg = compose(words)
+    except HydraException as error:
+        return type(error), str(error)
+    whole = json.dumps(OmegaConf.to_container(cfg), default=str)  # the order of keys counts
+    folders = cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir
+    app = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    return whole, folders, OmegaConf.to_container(app, resolve=True)
+
+
+USUAL = [
+    ["seed=3"],
+    ["seed=4"],
+    [],
+    ["estimator=rloo", "binary.layer=2", "estimator.draws=8", "seed=0"],
+    ["binary.layer=null", "+experiment=mnist_table", "binary.mode=deterministic", "seed=1"],
+    ["+experiment=omniglot_fewshot", "binary.layer=[1,last]", "passes=[4,8,8,8]", "estimator=disarm"],
+    ["optimizer.lr=0.1", "optimizer=sgd", "scheduler=cosine", "name=t", "output_dir='a b'"],
+    ["estimator@weight.estimator=st", "binary.weights=all", "weight.mode=stochastic"],
+    ["row={width:1}", "seed='${oc.decode:7}'", "model=mlp", "model.hidden=[10,10]"],
+    ["~binary.threshold", "binary.layer=1"],
+    ["callbacks=[default,probe]", "callbacks.last=null", "trainer.max_epochs=1"],
+]  # fmt: skip
+# words that meet in all ways: in one place, within each other, with each mark, and some that are refused
+POOL = [
+    "seed=1", "seed=2", "++seed=3", "~seed", "row={a:1}", "row={b:{c:2}}", "+row.a=3", "+row.b=4", "row.a=5", "~row.a",
+    "++row.b.c=6", "row.b.c=7", "+row={d:8}", "binary.layer=2", "binary={layer:1}", "~binary.layer", "binary=bnn",
+    "model=mlp", "model.hidden=[9]", "model={hidden:[8]}", "estimator=rloo", "estimator.draws=5", "+experiment=mnist",
+    "~logger", "optimizer.lr='${binary.threshold}'", "binary.threshold=0.25", "~binary.threshold=0.25", "nothing=1",
+    "model@x=mlp", "name='a=b,c'", "passes=null", "hydra.job.name=j", "trainer.max_epochs=3", "seed=[",
+]  # fmt: skip
+
+
+def test_a_job_is_composed_as_hydra_composes_it(loader):
+    sweep = loader.load_configuration("config", ["seed=0,1", *FOLDERS], RunMode.MULTIRUN)
+    composer, chance = Composer(loader, sweep), random.Random(0)
+    mixed = [chance.sample(POOL, chance.randint(2, 5)) for _ in range(40)]
+    refused = 0
+    for words in [*USUAL, *mixed]:
+        expected = outcome(lambda words: loader.load_sweep_config(sweep, words), words)
+        assert outcome(composer.compose, words) == expected, words
+        refused += isinstance(expected[0], type)
+    assert 10 < refused < len(mixed) - 10  # both happen
+
+
+def test_options_are_composed_once_and_each_job_has_its_own_config(loader, monkeypatch):
+    sweep = loader.load_configuration("config", ["seed=0,1"], RunMode.MULTIRUN)
+    composed, original = [], loader.load_sweep_config
+    monkeypatch.setattr(loader, "load_sweep_config", lambda *given: composed.append(given) or original(*given))
+    composer = Composer(loader, sweep)
+    jobs = words_of_jobs(OverridesParser.create().parse_overrides(["seed=range(20)", "estimator=st,rloo", "+row.x=1"]))
+    configs = [composer.compose(words) for words in jobs]
+    assert (len(configs), len(composed)) == (40, 2)
+    assert [cfg.seed for cfg in configs] == [seed for seed in range(20) for _ in range(2)]
+    configs[0].row.x = 2
+    assert composer.compose(jobs[0]).row.x == 1
+
+
+def test_a_folder_of_ones_own_makes_a_group(loader, tmp_path):
+    """`seed` is a setting, unless a user's folder has options of that name."""
+    (tmp_path / "row").mkdir()
+    (tmp_path / "row" / "wide.yaml").write_text("width: 10\n")
+    paths = [f"hydra.searchpath=[file://{tmp_path}]"]
+    sweep = loader.load_configuration("config", ["seed=0,1", *paths], RunMode.MULTIRUN)
+    words = ["+row=wide", "row.width=3", "seed=1"]
+    found = Composer(loader, sweep).compose(words)
+    assert found.row == {"width": 3}
+    assert found == loader.load_sweep_config(sweep, words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["seed=0,1", "estimator=st,rloo", "binary.layer=null,1,[1,2]", "name=t"],
+        ["seed=range(3)", "binary.threshold=range(0,1,0.25)", "estimator=glob(st*,exclude=st_*)"],
+        ["estimator=choice(st,rloo)", "~row", "+row.x='a,b',c", "++row.y=null", "binary={layer:1},{layer:2}"],
+        ["seed=1,2", "binary.layer=1", "seed=5"],  # given again: in the first one's place
+        ["seed=sort(3,1,2)", "name='a b'", "estimator@weight.estimator=st,reste", "estimator=glob(zzz)"],
+        [],
+    ],
+)  # fmt: skip
+def test_jobs_are_those_of_hydras_own_sweeper(loader, words):
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(words)
+    assert [words_of_jobs(overrides)] == BasicSweeper.split_arguments(overrides, None)
+
+
+def test_what_cannot_be_counted_is_refused_with_what_to_write():
+    with pytest.raises(ConfigError, match=r"optimizer.lr=interval\(0,1\) has no end of values"):
+        words_of_jobs(OverridesParser.create().parse_overrides(["optimizer.lr=interval(0,1)"]))
+
+
+def test_folders_and_rows_of_jobs_are_those_of_their_configs(loader):
+    sweep = loader.load_configuration("config", ["seed=0,1"], RunMode.MULTIRUN)
+    given = ["seed=0,1", "binary.layer=null,1", "estimator=st,rloo", "estimator.lr=0.1", "name=t"]
+    given = [word for word in given if word != "estimator.lr=0.1"]
+    jobs, apart = checked_jobs(loader, sweep, words_of_jobs(OverridesParser.create().parse_overrides(given)))
+    assert len(jobs) == 6  # 8, of which the estimators of a net with no binary layer are one
+    assert not apart
+    for job in jobs:
+        cfg = loader.load_sweep_config(sweep, job.words)
+        assert (str(job.folder), job.subdir) == (cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
+        assert job.cfg["seed"] == cfg.seed
+
+
+def test_a_job_that_cannot_be_composed_is_named(loader):
+    sweep = loader.load_configuration("config", ["seed=0,1"], RunMode.MULTIRUN)
+    with pytest.raises(ConfigError, match=r"estimator.draws(?s:.*)\(job estimator=st estimator.draws=4; nothing was"):
+        checked_jobs(loader, sweep, [["estimator=st", "estimator.draws=4"]])
+
+
+def test_nothing_of_hydra_is_used_that_its_plugins_are_not_given():
+    """The range in pyproject.toml is of versions with this interface; the tests above pin what is asked of it."""
+    top = repository()
+    assert top is not None
+    files = sorted((top / "src").rglob("*.py"))
+    assert not [path for path in files if "hydra._internal" in path.read_text(encoding="utf-8")]
+    needs = tomllib.loads(Path(top, "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    assert "hydra-core>=1.3.2,<1.4" in needs
+    assert version("hydra-core").startswith("1.3.")
