@@ -6,25 +6,23 @@ plain settings alone (`key=value`): their options are composed once, and the set
 
 from __future__ import annotations
 
-import copy
 import itertools
+import pickle
 from collections.abc import Iterable, Sequence
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from binlit.answers import translated
 from binlit.config import Config, ConfigError, check, check_start, fingerprint, row_of, run_folder
 from binlit.config.identity import WITHOUT_EFFECT
 from binlit.results.record import finished
-
-COMBINATIONS = 256  # of options that are kept composed, 0.3 MB each
 
 
 class Job:
@@ -56,7 +54,8 @@ class Composer:
         self.loader, self.sweep = loader, sweep
         self._parsed = cache(OverridesParser.create().parse_override)
         self._is_group = cache(self._lists_options)
-        self._options = lru_cache(COMBINATIONS)(lambda words: loader.load_sweep_config(sweep, list(words)))
+        # pickled, which is copied several times as fast
+        self._options = cache(lambda words: pickle.dumps(loader.load_sweep_config(sweep, list(words))))
 
     def compose(self, words: Sequence[str]) -> DictConfig:
         """A config of its own for these words.
@@ -67,7 +66,7 @@ class Composer:
         try:
             overrides = [self._parsed(word) for word in words]
             first, settings = self._split(overrides)
-            cfg = copy.deepcopy(self._options(tuple(str(override.input_line) for override in first)))
+            cfg = pickle.loads(self._options(tuple(str(override.input_line) for override in first)))
             for setting in settings:
                 OmegaConf.update(cfg, setting.key_or_group, setting.value(), merge=True)
         except (HydraException, OmegaConfBaseException):
@@ -162,15 +161,18 @@ def _checked(composer: Composer, words: list[str]) -> Job:
         ConfigError, HydraException, OmegaConfBaseException: it is wrong.
     """
     composed = composer.compose(words)
-    with flag_override(composed, ["struct", "no_deepcopy_set_nodes"], [False, True]):
-        hydra = composed.pop("hydra")  # a run has no access to it, and copying it takes long
-        cfg = check(composed)
-        composed.hydra = hydra
+    place = composed.hydra.sweep
+    by_config = OmegaConf.to_container(place, resolve=False)["subdir"] == "${run_folder:}"  # which checks it as well
+    try:
+        folder, subdir = Path(place.dir), "" if by_config else place.subdir
+    except OmegaConfBaseException:
+        check(composed)  # where a setting behind it is wrong, says which
+        raise
+    with open_dict(composed):
+        del composed["hydra"]  # which no run can refer to
+    cfg = check(composed)
     check_start(cfg, words)
-    named = OmegaConf.to_container(hydra.sweep, resolve=False)
-    # What the resolver would say, without checking the config again.
-    subdir = run_folder(cfg) if named["subdir"] == "${run_folder:}" else hydra.sweep.subdir
-    return Job(words, cfg, Path(hydra.sweep.dir), subdir)
+    return Job(words, cfg, folder, run_folder(cfg) if by_config else subdir)
 
 
 def _apart(job: list[str], other: list[str]) -> set[str]:
