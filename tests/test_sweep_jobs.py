@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -23,8 +22,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from binlit.config import ConfigError
 from binlit.paths import config_dir, repository
-from binlit.sweep import Composer, checked_jobs, words_of_jobs
+from binlit.results.record import read_records
+from binlit.sweep import Composer, checked_jobs, for_jobs_alone, words_of_jobs
 
+QUICK = ["trainer.max_epochs=1", "dataset.batch_size=256", "name=t"]
 FOLDERS = [  # as a user may name them
     "hydra.sweep.dir='x/${name}/${hydra.job.config_name}'",
     "hydra.sweep.subdir='${hydra.job.override_dirname}_${binary.layer}_${run_folder:}'",
@@ -33,7 +34,7 @@ FOLDERS = [  # as a user may name them
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def loader() -> Iterator[ConfigLoader]:
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         yield GlobalHydra.instance().config_loader()
@@ -62,30 +63,42 @@ USUAL = [
     ["+experiment=omniglot_fewshot", "binary.layer=[1,last]", "passes=[4,8,8,8]", "estimator=disarm"],
     ["optimizer.lr=0.1", "optimizer=sgd", "scheduler=cosine", "name=t", "output_dir='a b'"],
     ["estimator@weight.estimator=st", "binary.weights=all", "weight.mode=stochastic"],
-    ["row={width:1}", "seed='${oc.decode:7}'", "model=mlp", "model.hidden=[10,10]"],
+    ["row={}", "seed='${oc.decode:7}'", "model=mlp", "model.hidden=[10,10]"],
     ["~binary.threshold", "binary.layer=1"],
+    ["seed=1", "seed=1"],
     ["callbacks=[default,probe]", "callbacks.last=null", "trainer.max_epochs=1"],
 ]  # fmt: skip
-# words that meet in all ways: in one place, within each other, with each mark, and some that are refused
-POOL = [
-    "seed=1", "seed=2", "++seed=3", "~seed", "row={a:1}", "row={b:{c:2}}", "+row.a=3", "+row.b=4", "row.a=5", "~row.a",
-    "++row.b.c=6", "row.b.c=7", "+row={d:8}", "binary.layer=2", "binary={layer:1}", "~binary.layer", "binary=bnn",
-    "model=mlp", "model.hidden=[9]", "model={hidden:[8]}", "estimator=rloo", "estimator.draws=5", "+experiment=mnist",
-    "~logger", "optimizer.lr='${binary.threshold}'", "binary.threshold=0.25", "~binary.threshold=0.25", "nothing=1",
-    "model@x=mlp", "name='a=b,c'", "passes=null", "hydra.job.name=j", "trainer.max_epochs=3", "seed=[",
+MEETING = [  # in one place, or within each other: the order counts
+    ["+row.a=1", "row.a=2"],
+    ["row={}", "+row={a:1}", "row.a=2", "++row.a=3", "seed=1"],
+    ["++row.a=1", "seed=2", "+row.b=3", "row.a=4"],
+    ["seed=1", "++seed=2"],
+    ["++seed=3", "seed=4"],
+    ["binary={layer:1}", "binary.layer=2"],
+    ["binary.layer=2", "binary={layer:1}"],
+    ["binary.layer=2", "binary=bnn", "+binary.x=1"],
+    ["model.hidden=[9]", "model=mlp", "model={hidden:[8]}"],
+    ["model={hidden:[8]}", "model=mlp", "model.hidden=[9]"],
+    ["model={hidden:[8]}", "model=mlp", "model.hidden=[9]", "+model.x=1"],
+    ["binary.threshold=0.25", "~binary.threshold=0.25"],
+    ["seed=1", "++row.x='${seed}'", "~row.x=1"],
+    ["seed=1", "hydra.job.name=j", "name='a=b,c'"],
+]
+REFUSED = [
+    ["~seed", "seed=1"], ["seed=["], ["nothing=1"], ["model@x=mlp"], ["row.a=1", "+row.a=2"], ["+seed=1", "seed=2"],
+    ["estimator.draws=4"], ["estimator=nope"], ["binary.threshold=0.25", "~binary.threshold=0.5"], ["seed=0,1"],
+    ["row=1", "row.a=2"],
 ]  # fmt: skip
 
 
-def test_a_job_is_composed_as_hydra_composes_it(loader):
+@pytest.mark.parametrize(("lists", "refused"), [(USUAL + MEETING, False), (REFUSED, True)])
+def test_a_job_is_composed_as_hydra_composes_it(loader, lists, refused):
     sweep = loader.load_configuration("config", ["seed=0,1", *FOLDERS], RunMode.MULTIRUN)
-    composer, chance = Composer(loader, sweep), random.Random(0)
-    mixed = [chance.sample(POOL, chance.randint(2, 5)) for _ in range(40)]
-    composed = list[bool]()
-    for words in [*USUAL, *mixed]:
+    composer = Composer(loader, sweep)
+    for words in lists:
         expected = outcome(lambda words: loader.load_sweep_config(sweep, words), words)
+        assert isinstance(expected[0], type) == refused, (words, expected)
         assert outcome(composer.compose, words) == expected, words
-        composed.append(isinstance(expected[0], str))
-    assert 10 < sum(composed) < len(composed) - 10  # both happen
 
 
 def test_options_are_composed_once_and_each_job_has_its_own_config(loader, monkeypatch):
@@ -129,9 +142,51 @@ def test_jobs_are_those_of_hydras_own_sweeper(loader, words):
     assert [words_of_jobs(overrides)] == BasicSweeper.split_arguments(overrides, None)
 
 
-def test_what_cannot_be_counted_is_refused_with_what_to_write():
-    with pytest.raises(ConfigError, match=r"optimizer.lr=interval\(0,1\) has no end of values"):
-        words_of_jobs(OverridesParser.create().parse_overrides(["optimizer.lr=interval(0,1)"]))
+def test_settings_that_only_some_options_have_are_left_to_the_jobs():
+    """Hydra composes the sweep itself with the option that is chosen by default, which has no such setting."""
+    ours = ["estimator.draws=[4,8]", "model.hidden=[9]", "estimator.x={a:'b,c'}", "dataset.classes=${model.x}"]
+    others = ["seed=0", "optimizer.lr=0.1", "estimator=st,rloo", "binary.layer=2", "+model.x=1", "~model.hidden"]
+    late = for_jobs_alone([*ours, *others, "estimator.slope=1,2", "estimator.k="])
+    assert set(late) == set(ours)
+    parse = OverridesParser.create().parse_overrides
+    assert all(override.is_sweep_override() for override in parse(list(late.values())))
+    assert words_of_jobs(parse(list(late.values()))) == words_of_jobs(parse(ours))
+    assert for_jobs_alone([*ours, "hydra/sweeper=optuna"]) == {}
+
+
+def test_a_sweep_over_options_gives_each_a_setting_that_the_default_lacks(command, tmp_path):
+    done = command("train", "-m", "model=mlp", "logger=none", "estimator=rloo,arms", "estimator.draws=4", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert {record["config"]["estimator"]["draws"] for record in read_records(tmp_path / "outputs" / "t")} == {4}
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["estimator=rloo,st", "estimator.draws=4"], ["rloo has it", "(job model=mlp estimator=st estimator.draws=4"]),
+        (["estimator=rloo,arms", "estimator.drws=4"], ["did you mean estimator.draws?"]),
+        (["seed=interval(0,1)"], ["seed=interval(0,1) has no end of values"]),
+        (["hydra.sweeper.max_batch_size=-2"], ["hydra.sweeper.max_batch_size=-2", "integer ≥ 1"]),
+        (["hydra.sweeper.params=[1]"], ["hydra.sweeper.params=[1]", "see --help"]),
+    ],
+)  # fmt: skip
+def test_a_slip_in_a_sweep_is_told_before_any_job(command, tmp_path, words, parts):
+    done = command("train", "-m", "model=mlp", *words)
+    assert done.returncode == 2, done.stderr
+    assert all(part in done.stderr for part in parts), done.stderr
+    assert len(done.stderr.splitlines()) <= 3
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_params_of_an_experiment_are_swept_over_and_give_way_to_the_command_line(command, tmp_path):
+    (tmp_path / "my" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1', binary.layer: 'null,1'}}}\n"
+    (tmp_path / "my" / "experiment" / "mine.yaml").write_text(text)
+    given = ["-cd", "my", "+experiment=mine", "model=mlp", "logger=none", "hydra.sweeper.max_batch_size=2", *QUICK]
+    done = command("train", *given, "seed=7,8,9")
+    assert done.returncode == 0, done.stderr
+    assert "6 jobs: 0 the same as others, 0 done already, 6 to run" in done.stdout
+    assert {record["seed"] for record in read_records(tmp_path / "outputs" / "t")} == {7, 8, 9}
 
 
 def test_folders_and_rows_of_jobs_are_those_of_their_configs(loader):
