@@ -87,7 +87,7 @@ MEETING = [  # in one place, or within each other: the order counts
 REFUSED = [
     ["~seed", "seed=1"], ["seed=["], ["nothing=1"], ["model@x=mlp"], ["row.a=1", "+row.a=2"], ["+seed=1", "seed=2"],
     ["estimator.draws=4"], ["estimator=nope"], ["binary.threshold=0.25", "~binary.threshold=0.5"], ["seed=0,1"],
-    ["row=1", "row.a=2"],
+    ["row=1", "row.a=2"], ["seed=1", "++row.x='${seed}'", "~row.x=0"],
 ]  # fmt: skip
 
 
