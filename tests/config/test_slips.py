@@ -268,7 +268,7 @@ def test_options_of_ones_own_are_among_the_hints(monkeypatch, capsys, tmp_path):
 
 
 def test_jobs_that_differ_in_their_name_alone_are_told_apart():
-    from hydra_plugins.binlit_sweeper import _apart
+    from binlit.command.sweep import _apart
 
     assert _apart(["seed=0", "name=a"], ["seed=0", "name=b"]) == {"name"}
     assert _apart(["+row.x=1", "binary.layer=1"], ["+row.x=2", "binary.layer=[1]"]) == {"row.x"}

@@ -86,6 +86,11 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
             return
         if not (read.help or read.hydra_help or read.shell_completion):
             check_words(read.overrides, own_folders(), has_groups=config_name == "config")
+        if read.multirun and not (read.cfg or read.info):
+            from binlit.command.sweep import for_jobs_alone
+
+            late = for_jobs_alone(read.overrides)
+            sys.argv = [late.get(word, word) for word in sys.argv]
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(begun)()
     except Exception as error:
         if (stopped := stopped_behind(error)) is not None:

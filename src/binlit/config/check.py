@@ -74,7 +74,7 @@ def resolved(cfg: DictConfig) -> Config:
     Raises:
         ConfigError: a value is missing or cannot be resolved.
     """
-    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]) if "hydra" in cfg else cfg
     try:
         container = OmegaConf.to_container(plain, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
