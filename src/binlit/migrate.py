@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 from binlit.command.entry import run_plain
-from binlit.config.outcome import VERSION, short, version_of
+from binlit.config.outcome import VERSION, run_folder, short, version_of
 from binlit.errors import ConfigError, complain
 from binlit.files import write_whole
 from binlit.paths import MANIFEST, RECORD, RECORDS
@@ -39,6 +40,7 @@ def migrate(folders: list[Path]) -> None:
         if not top.is_dir():
             raise ConfigError(f"{top} is no folder; give one of runs, or of records.jsonl")
         moved = _move_runs(top) | _move_lines(top)
+        _move_begun(top)
         left = sum(_move_jobs(path, moved) for path in top.glob(f"**/{MANIFEST}"))
         print(f"{top}: {len(moved)} records moved to version {VERSION}")
         if left:
@@ -58,6 +60,19 @@ def _move_runs(top: Path) -> dict[str, str]:
         if name.endswith(f"_{short(before)}"):
             path.parent.rename(path.parent.with_name(name.removesuffix(short(before)) + short(moved[before])))
     return moved
+
+
+def _move_begun(top: Path) -> None:
+    """Gives the folders of runs that were cut off the names by which they are gone on with."""
+    for last in sorted(top.glob("**/checkpoints/last.ckpt")):
+        folder = last.parents[1]
+        if (folder / RECORD).exists() or re.search(r"_[0-9a-f]{8}$", folder.name) is None:
+            continue
+        from binlit.run.checkpoint import read_checkpoint
+
+        name = run_folder(read_checkpoint(last)["config"])
+        if name != folder.name and not folder.with_name(name).exists():
+            folder.rename(folder.with_name(name))
 
 
 def _move_lines(top: Path) -> dict[str, str]:

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from tests.config.test_check import composed
 
 from binlit import migrate
 from binlit.catalogue import GROUPS, packaged
-from binlit.config import check, fingerprint
+from binlit.config import check, fingerprint, run_folder
 from binlit.config.outcome import VERSION, same_numbers, version_of
 from binlit.config.versions import up_to_date
 from binlit.paths import MANIFEST, RECORD, RECORDS
@@ -108,6 +109,15 @@ def test_a_folder_that_was_moved_is_known_to_sweeps(tmp_path, capsys):
     assert migrate.main([str(tmp_path)]) == 0
     assert "0 records moved" in capsys.readouterr().out
     assert len(read_records(tmp_path)) == 1
+
+
+def test_a_run_that_was_cut_off_gets_the_name_by_which_it_goes_on(tmp_path):
+    cfg = composed("model=mlp", "binary.layer=1")
+    last = tmp_path / f"layer-1_{OLD[:8]}" / "checkpoints" / "last.ckpt"
+    last.parent.mkdir(parents=True)
+    torch.save({"config": of_version_1(cfg), "state_dict": {}, "history": [], "epoch": 0}, last)
+    assert migrate.main([str(tmp_path)]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == [run_folder(cfg)]
 
 
 @pytest.mark.parametrize(("words", "said"), [([], "a folder is missing"), (["nowhere"], "nowhere is no folder")])
