@@ -25,7 +25,7 @@ from binlit.callbacks.options import tested_checkpoint
 from binlit.catalogue import Config, packaged
 from binlit.catalogue.trust import check_classes, own_classes
 from binlit.command.entry import USAGE_ERROR, complain, run_hydra
-from binlit.command.evaluation import check_evaluation
+from binlit.command.trained_nets import check_evaluation
 from binlit.config import check
 from binlit.config.layers import chosen_layers, chosen_weights
 from binlit.errors import ConfigError

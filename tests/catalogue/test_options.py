@@ -14,10 +14,10 @@ from torch import nn
 from binlit.catalogue import GROUPS, expand, files, option, packaged, split
 from binlit.catalogue.options import FIXED
 from binlit.catalogue.ranges import annotation
-from binlit.command.entry import composed
 from binlit.errors import ConfigError
 from binlit.estimator import ESTIMATORS
 from binlit.run.build import example_images
+from in_process import composed
 
 BUILT = [(group, name) for group in GROUPS for name, one in packaged(group).items() if one.target]
 
