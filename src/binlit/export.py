@@ -19,7 +19,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from binlit.catalogue import Config
+from binlit.catalogue import Config, facts_of
 from binlit.catalogue.trust import check_classes, own_classes
 from binlit.command.entry import run_hydra
 from binlit.command.trained_nets import check_export
@@ -120,7 +120,7 @@ def tested_net(cfg: Config, state: dict[str, Any]) -> tuple[Any, tuple[int, int,
     from binlit.run.build import build_data, build_task
     from binlit.run.checkpoint import load_weights
 
-    if cfg["task"]["name"] != "classification":
+    if facts_of(cfg, "task").takes.get("net", "classes") != "classes":
         raise ConfigError(f"task={cfg['task']['name']} scores against support images: pack a task=classification net")
     with shown_warnings():
         task = build_task(cfg)

@@ -17,7 +17,9 @@ from torch import nn
 
 import binlit
 from binlit.config import check
+from binlit.errors import ConfigError
 from binlit.export import main as export
+from binlit.export import tested_net
 from binlit.files import HOST
 from binlit.model import BnnConvNet
 from binlit.paths import config_dir
@@ -225,6 +227,13 @@ def test_real_weights_are_refused(tmp_path, capsys):
     assert main([f"checkpoint={checkpoint}"]) == 2
     assert "layer 'features.fc1' has real weights: train it with binary ones (binary=bnn)" in capsys.readouterr().err
     assert not checkpoint.with_suffix(".binlit").exists()
+
+
+def test_a_net_that_is_trained_by_episodes_is_refused():
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = check(compose("config", ["+experiment=glyphs_fewshot"]))
+    with pytest.raises(ConfigError, match="task=few_shot scores against support images: pack a task=classification"):
+        tested_net(cfg, {})
 
 
 def test_help(capsys):

@@ -189,6 +189,11 @@ def found(root: Path, part: str, whole: bool = False) -> Source | None:
     return Source(part, path) if path else None
 
 
+def is_at_hand(data_dir: Path) -> bool:
+    """Whether both parts lie whole in `data_dir` or ./data."""
+    return all(any(found(root, part, whole=True) for root in roots(data_dir)) for part in ALPHABETS)
+
+
 def pixels(source: Source, size: int) -> Tensor:
     """The part's images, (characters, 20, size, size) uint8, from the cache where they were made before.
 
