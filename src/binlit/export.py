@@ -55,7 +55,7 @@ def export(asked: Config, out: Path, onnx: Path | None) -> None:
     from binlit.conversion import ConversionError, convert
     from binlit.conversion.convert import described
     from binlit.run.checkpoint import about, named, read_checkpoint
-    from binlit.runtime.store import PackedError, save
+    from binlit.runtime.packed_file import PackedError, save
 
     saved = read_checkpoint(path)
     for name in check_classes(saved["config"], path, own_classes(asked["trust"])):

@@ -74,7 +74,7 @@ class BinlitSweeper(BasicSweeper):
         Raises:
             ConfigError: one of them is wrong; nothing was started.
         """
-        from binlit.command.before import check_start
+        from binlit.command.start_checks import check_start
         from binlit.config import check, row_of
         from binlit.errors import ConfigError
 

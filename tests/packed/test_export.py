@@ -167,7 +167,7 @@ def test_the_same_net_gives_the_same_bytes_with_the_permissions_of_the_umask(run
 
 
 def test_the_bytes_do_not_depend_on_the_order_in_which_metadata_is_written(run, tmp_path):
-    from binlit.runtime.store import read, save
+    from binlit.runtime.packed_file import read, save
 
     assert main([f"checkpoint={run[1]}", f"out={tmp_path / 'net'}"]) == 0
     net = read(tmp_path / "net")

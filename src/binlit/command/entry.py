@@ -19,8 +19,8 @@ from omegaconf import DictConfig, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from binlit import __version__
-from binlit.command.answers import translated
-from binlit.command.before import check_start
+from binlit.command.hydra_errors import translated
+from binlit.command.start_checks import check_start
 from binlit.command.words import ONE_NET, WITH_GROUPS, LineParser, check_words, flags, own_folders
 from binlit.config import check, fingerprint
 from binlit.errors import ConfigError

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from binlit.catalogue import Config
 from binlit.catalogue.problems import problems_of
 from binlit.catalogue.schema import Count, Place, Seed
-from binlit.command.before import check_checkpoint
+from binlit.command.start_checks import check_checkpoint
 from binlit.config.check import resolved
 from binlit.config.schema import EvalDraws, Threads
 from binlit.errors import ConfigError

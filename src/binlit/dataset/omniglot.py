@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from binlit.dataset.decoded import kept
+from binlit.dataset.array_cache import kept
 from binlit.dataset.drawings import Drawings, resized
 from binlit.dataset.errors import DataError
 from binlit.dataset.fetch import fetched, roots
