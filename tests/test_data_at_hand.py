@@ -8,7 +8,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from hydra.utils import get_class
 
+from binlit.catalogue import packaged
 from data_at_hand import place_of, real
 from tiny_files import cifar, svhn
 
@@ -52,3 +54,11 @@ def test_the_folder_in_which_pytest_runs_is_not_taken_for_the_tests(tmp_path, mo
     cifar(tmp_path / "data", "bin")
     monkeypatch.chdir(tmp_path)
     assert place_of("cifar10", (tmp_path / "nowhere",)) is None
+
+
+@pytest.mark.parametrize("one", packaged("dataset").values(), ids=packaged("dataset"))
+def test_what_reads_no_files_is_at_hand_everywhere(tmp_path, one):
+    reads = "data_dir" in one.ranges
+    assert reads == hasattr(get_class(str(one.target)), "is_at_hand")
+    if one.name != "fashion_mnist":  # which the system may have
+        assert (place_of(one.name, (tmp_path,)) is None) == reads

@@ -14,6 +14,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import nn
 
+from binlit.catalogue import packaged
 from binlit.config import check
 from binlit.paths import config_dir
 from binlit.report import insert_table
@@ -44,6 +45,13 @@ def test_readme_trainings_are_valid(command):
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         for run in runs:
             check(compose("config", run))
+
+
+def test_readme_names_every_option():
+    groups = ("anneal", "dataset", "estimator", "task")
+    missing = {f"{group}={name}" for group in groups for name in packaged(group) if f"`{name}`" not in README}
+    assert missing == set()
+    assert f"`estimator`: {len(packaged('estimator'))} of them" in README
 
 
 def test_readme_python_runs():

@@ -10,7 +10,12 @@ import binlit
 from binlit.binary import latent
 from binlit.binary.inventory import inventory, is_binary, latent_layers, totals
 from binlit.model import Mlp
-from binlit.summary import main
+from binlit.summary import main as summary
+from in_process import exit_status
+
+
+def main(words: list[str]) -> int:
+    return exit_status(summary, words)
 
 
 def net() -> Mlp:
@@ -91,7 +96,16 @@ def test_the_command_needs_no_run(tmp_path, monkeypatch, capsys):
     assert "times smaller" in said
     assert main(["+experiment=binaryconnect_mnist_mlp"]) == 0
     assert "tested with the real latent ones: features.fc1" in capsys.readouterr().out.replace("\n", " ")
+    assert main(["+experiment=annealing_mnist", "dataset=digits"]) == 0  # of a sweep: the net that all rows start from
+    assert capsys.readouterr().out.count("classifier") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_takes_options_of_the_users(tmp_path, capsys):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("defaults: [mlp]\nname: mlp\nhidden: [17]\n")
+    assert main(["-cd", str(tmp_path), "model=mine"]) == 0
+    assert "13.50 k" in capsys.readouterr().out  # 784 * 17 + 17 * 10 weights, no biases
 
 
 @pytest.mark.parametrize(

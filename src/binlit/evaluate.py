@@ -22,10 +22,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from binlit.callbacks.options import tested_checkpoint
-from binlit.catalogue import Config, packaged
+from binlit.catalogue import Config, facts_of, packaged
 from binlit.catalogue.trust import check_classes, own_classes
 from binlit.command.entry import USAGE_ERROR, complain, run_hydra
-from binlit.command.evaluation import check_evaluation
+from binlit.command.trained_nets import check_evaluation
 from binlit.config import check
 from binlit.config.layers import chosen_layers, chosen_weights
 from binlit.errors import ConfigError
@@ -190,7 +190,7 @@ def _test_each(paths: list[Path], asked: Config) -> tuple[float, bool]:
 def _concerns(config: Config, bits: str | None, weights: str | None, episodes: bool) -> bool:
     """Whether another way of testing can change what a run of this config found."""
     if episodes:
-        return config.get("task", {}).get("name") == "few_shot"
+        return _takes_episodes(config)
     binary, weight = config["binary"], config.get("weight", {})
     return bool(
         (weights is not None and chosen_weights(config))
@@ -230,7 +230,7 @@ def with_evaluation(cfg: Config, asked: Config) -> Config:
         binary["eval_draws"] = 1
     changed = {**cfg, "binary": {**cfg["binary"], **binary}, "threads": asked["threads"], "data_dir": asked["data_dir"]}
     episodes = _episodes(asked)
-    if episodes and cfg["task"]["name"] != "few_shot":
+    if episodes and not _takes_episodes(cfg):
         name, value = next(iter(episodes.items()))
         raise ConfigError(f"dataset.{name}={value} has no effect: this net was not trained by episodes; leave it out")
     changed["dataset"] = cfg["dataset"] | (episodes | {"also": []} if episodes else {})
@@ -246,6 +246,10 @@ def with_evaluation(cfg: Config, asked: Config) -> Config:
     for problem in too_large(checked, training=False):
         raise ConfigError(problem)
     return checked
+
+
+def _takes_episodes(cfg: Config) -> bool:
+    return "task" in cfg and facts_of(cfg, "task").takes.get("data") == "episodes"
 
 
 def _episodes(asked: Config) -> Config:

@@ -2,6 +2,7 @@
 
 python -m binlit.gradients                                              all estimators, about two minutes
 python -m binlit.gradients estimators=[rloo,disarm,arms] units=[[12]]   some, on another net
+python -m binlit.gradients -cd FOLDER estimators=[mine,rloo]            one of your own, FOLDER/estimator/mine.yaml
 python -m binlit.report outputs/gradients --out docs/results/gradients  table and pictures again, from the records
 """
 

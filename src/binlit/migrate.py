@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
 from binlit.command.entry import run_plain
+from binlit.command.words import LineParser
 from binlit.config.outcome import VERSION, run_folder, short, version_of
 from binlit.errors import ConfigError, complain
 from binlit.files import write_whole
@@ -25,7 +27,9 @@ from binlit.results.shape import JOB, RUN, fit
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, or 2 where there is no folder to move."""
-    return run_plain(lambda words: migrate([Path(word) for word in words]), __doc__ or "", arguments)
+    parser = LineParser("python -m binlit.migrate", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+", help="of runs, or of records.jsonl")
+    return run_plain(lambda args: migrate(args.folders), parser, arguments)
 
 
 def migrate(folders: list[Path]) -> None:
@@ -34,8 +38,6 @@ def migrate(folders: list[Path]) -> None:
     Raises:
         ConfigError: one is no folder.
     """
-    if not folders:
-        raise ConfigError("a folder is missing; write python -m binlit.migrate outputs/NAME")
     for top in folders:
         if not top.is_dir():
             raise ConfigError(f"{top} is no folder; give one of runs, or of records.jsonl")

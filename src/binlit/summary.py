@@ -6,27 +6,29 @@ and whether weights and inputs are really binary.
 
 from __future__ import annotations
 
-from binlit.catalogue import Config
-from binlit.command.entry import composed, run_plain
+from omegaconf import DictConfig
+
+from binlit.command.entry import run_hydra
+from binlit.config import check
 from binlit.run.quick_import import load_libraries
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0, or 2 where the config is wrong."""
-    return run_plain(lambda words: summarise(composed(words)), __doc__ or "", arguments)
+def main() -> None:
+    run_hydra(job, "summary")
 
 
-def summarise(cfg: Config) -> None:
-    """Prints the inventory of the net of a checked config."""
+def job(cfg: DictConfig) -> None:
+    """Prints the inventory of the net of a config."""
+    config = check(cfg)
     load_libraries()
     from binlit.binary.inventory import inventory, show_inventory
     from binlit.run.announce import shown_warnings
     from binlit.run.build import build_net, example_images
 
     with shown_warnings():
-        net = build_net(cfg)
-    show_inventory(inventory(net, example_images(cfg)), f"{cfg['name']}: {cfg['model']['name']}", net=net)
+        net = build_net(config)
+    show_inventory(inventory(net, example_images(config)), f"{config['name']}: {config['model']['name']}", net=net)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

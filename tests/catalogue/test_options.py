@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +13,14 @@ from hydra.utils import get_class
 from pydantic import TypeAdapter
 from torch import nn
 
-from binlit.catalogue import GROUPS, expand, files, option, packaged, split
+import binlit
+from binlit.catalogue import GROUPS, expand, facts_of, files, option, packaged, split
 from binlit.catalogue.options import FIXED
 from binlit.catalogue.ranges import annotation
-from binlit.command.entry import composed
 from binlit.errors import ConfigError
 from binlit.estimator import ESTIMATORS
 from binlit.run.build import example_images
+from in_process import composed
 
 BUILT = [(group, name) for group in GROUPS for name, one in packaged(group).items() if one.target]
 
@@ -100,3 +103,24 @@ def test_what_an_own_option_leaves_out_is_said(group, stated, said):
     with pytest.raises(ConfigError) as caught:
         option(group, {"name": "mine", "_target_": "mine.Thing", **stated})
     assert said in str(caught.value)
+
+
+def test_no_list_of_names_stands_in_the_code():
+    """Code asks the catalogue: two names of options side by side would be a list that a new option is missing from."""
+    names = {group: set(packaged(group)) for group in ("dataset", "model", "estimator", "task", "weight")}
+    lists = []
+    for path in Path(binlit.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            values = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", None)
+            said = {value.value for value in values or () if isinstance(value, ast.Constant)}
+            lists += [(path.name, said & known) for known in names.values() if len(said & known) > 1]
+    assert lists == []
+
+
+def test_what_an_own_option_stated_is_read_from_a_saved_config():
+    ours = {"task": {"name": "few_shot"}}
+    own = {"task": {"name": "mine"}, "own": {"task": {"takes": {"data": "episodes"}, "shares_losses": True}}}
+    for saved in (ours, own):
+        assert facts_of(saved, "task").takes["data"] == "episodes"
+        assert facts_of(saved, "task").shares_losses
+    assert facts_of({"task": {"name": "other"}}, "task").takes == {}

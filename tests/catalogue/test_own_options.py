@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from binlit.command.entry import composed
 from binlit.config import fingerprint, row_of
 from binlit.errors import ConfigError
+from in_process import composed
 
 MINE = """
 name: mine

@@ -14,15 +14,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from binlit import evaluate, export
 from binlit.catalogue.trust import check_classes, named_classes
 from binlit.config import check
 from binlit.errors import ConfigError
-from binlit.evaluate import main as evaluate
-from binlit.export import main as export
 from binlit.paths import config_dir
 from binlit.run.passes import passes_of
 from binlit.run.start import starting_point
 from binlit.train import train
+from in_process import exit_status
 
 Change = Callable[[dict[str, Any]], Any]
 BNN = ["binary=bnn", "weight=bnn", "estimator=st_clipped", "model.hidden=[16]", "model.norm=all"]
@@ -178,44 +178,35 @@ def module(tmp_path, monkeypatch):
 
 def test_export_builds_what_the_user_names_alone(run, module, tmp_path, capsys):
     path = rewritten(run, tmp_path / "x.ckpt", lambda cfg: cfg["dataset"].update(name="mine", _target_=module))
-    assert export([f"checkpoint={path}"]) == 2
+    assert exit_status(export.main, [f"checkpoint={path}"]) == 2
     assert f"x.ckpt is refused: dataset names {module}" in capsys.readouterr().err
     assert not (tmp_path / "imported").exists()
     assert not (tmp_path / "x.binlit").exists()
-    assert export([f"checkpoint={path}", f"trust=[{module}]"]) == 0
+    assert exit_status(export.main, [f"checkpoint={path}", f"trust=[{module}]"]) == 0
     assert f"x.ckpt: builds {module}, which is none of binlit's" in capsys.readouterr().out
     assert (tmp_path / "imported").exists()
 
 
-def evaluated(monkeypatch, *words: str) -> int:
-    """The exit status of `python -m binlit.evaluate` with these words."""
-    monkeypatch.setattr(sys, "argv", ["binlit.evaluate", *words])
-    try:
-        evaluate()
-    except SystemExit as end:
-        return int(str(end.code))
-    return 0
-
-
-def test_evaluate_builds_what_the_user_names_alone(run, module, tmp_path, monkeypatch, capsys):
+def test_evaluate_builds_what_the_user_names_alone(run, module, tmp_path, capsys):
     path = rewritten(run, tmp_path / "x.ckpt", lambda cfg: cfg["dataset"].update(name="mine", _target_=module))
-    assert evaluated(monkeypatch, f"checkpoint={path}") == 2
+    assert exit_status(evaluate.main, [f"checkpoint={path}"]) == 2
     complaint = capsys.readouterr().err
     assert f"x.ckpt is refused: dataset names {module}" in complaint
     assert len(complaint.splitlines()) == 1
     assert not (tmp_path / "imported").exists()
-    assert evaluated(monkeypatch, f"checkpoint={path}", f"trust=[{module}]") == 0
+    assert exit_status(evaluate.main, [f"checkpoint={path}", f"trust=[{module}]"]) == 0
     assert f"x.ckpt: builds {module}, which is none of binlit's" in capsys.readouterr().out
-    assert evaluated(monkeypatch, f"checkpoint={path}", "trust=[1]") == 2
+    assert exit_status(evaluate.main, [f"checkpoint={path}", "trust=[1]"]) == 2
     assert "trust=[1] is not allowed; write the classes as trust=[my.module.Net]" in capsys.readouterr().err
 
 
-def test_an_option_in_a_folder_of_the_users_names_its_class(run, module, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("command", [evaluate, export])
+def test_an_option_in_a_folder_of_the_users_names_its_class(run, module, tmp_path, capsys, command):
     path = rewritten(run, tmp_path / "x.ckpt", lambda cfg: cfg["dataset"].update(name="mine", _target_=module))
     (tmp_path / "own" / "dataset").mkdir(parents=True)
     (tmp_path / "own" / "dataset" / "mine.yaml").write_text(f"defaults: [digits]\nname: mine\n_target_: {module}\n")
     (tmp_path / "own" / "dataset" / "broken.yaml").write_text("{")
-    assert evaluated(monkeypatch, f"checkpoint={path}", "-cd", str(tmp_path / "own")) == 0
+    assert exit_status(command.main, [f"checkpoint={path}", "-cd", str(tmp_path / "own")]) == 0
     assert f"builds {module}, which is none of binlit's" in capsys.readouterr().out
 
 

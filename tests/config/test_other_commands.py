@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import binlit
-from binlit import evaluate, export, gradients, report
+from binlit import evaluate, export, gradients, migrate, report, summary
 from binlit.command import entry as cli
 
 
@@ -47,6 +47,26 @@ def said_by(main, words, monkeypatch, capsys) -> tuple[int, str]:
         (export, ["checkpoint=x", "checkpoint=y"], ["given twice"]),
         (export, ["checkpoint=x", "binary.eval=treshold"], ["did you mean threshold?"]),
         (export, ["--foo"], ["--foo is no flag"]),
+        (export, ["checkpoint="], ["unset shell variable"]),
+        (export, ["checkpoint=empty"], ["checkpoint=empty is no file"]),
+        (export, ["checkpoint=a=b"], ["quote it"]),
+        (export, ["checkpoint=x", "out="], ["out=''", "unset shell variable"]),
+        (export, ["checkpoint=x", "onnx=1"], ["onnx=1 is not allowed"]),
+        (export, ["checkpoint=x", "weight.eval=latnt"], ["did you mean latent?"]),
+        (export, ["checkpoint=x", "trust=[1]"], ["trust=[1] is not allowed; write the classes as"]),
+        (export, ["checkpoint=x", "estimator=rloo"], ["no setting 'estimator'"]),
+        (export, ["checkpoint=x", "binary.eval_draws=3"], ["no setting 'binary.eval_draws'", "mean binary.eval?"]),
+        (export, ["checkpoint=x,y"], ["checkpoint=x,y is several values"]),
+        (export, ["-m", "checkpoint=x,y"], ["about one net; leave -m out"]),
+        (export, ["checkpoint=x", "-cd", "nowhere"], ["--config-dir nowhere is no folder"]),
+        (summary, ["-m", "binary.layer=1,2"], ["about one net; leave -m out"]),
+        (summary, ["binary.layer=1,2"], ["binary.layer=1,2 is several values; for one list, write binary.layer=[1,2]"]),
+        (summary, ["binary.layer=77"], ["77"]),
+        (summary, ["checkpoint=x"], ["checkpoint"]),
+        (summary, ["model.hidden=[0]", "model=mlp"], ["model.hidden=[0]"]),
+        (migrate, [], ["required: folders"]),
+        (migrate, ["nowhere"], ["nowhere is no folder"]),
+        (migrate, ["empty", "--fo"], ["--fo"]),
         (gradients, ["draws=1000000000"], ["draws=1000000000"]),
         (gradients, ["toys.steps=1000000000"], ["toys.steps=1000000000"]),
         (gradients, ["toys.stps=1"], ["did you mean toys.steps?"]),
@@ -70,9 +90,10 @@ def test_a_slip_is_answered_before_torch(command, words, parts, monkeypatch, cap
     assert all(part in said for part in parts), said
     assert 1 <= len(said.strip().splitlines()) <= 3, said
     assert "Traceback" not in said
+    assert sorted(path.name for path in Path().iterdir()) == ["empty", "junk"]
 
 
-@pytest.mark.parametrize("command", [evaluate, export, gradients, report, cli])
+@pytest.mark.parametrize("command", [evaluate, export, gradients, migrate, report, summary, cli])
 def test_the_version_is_binlits(command, monkeypatch, capsys):
     main = (lambda: cli.run_hydra(lambda _: None)) if command is cli else command.main
     monkeypatch.setattr("sys.argv", ["binlit", "--version"])
@@ -82,7 +103,8 @@ def test_the_version_is_binlits(command, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "own", "foreign"), [(evaluate, "checkpoint", "estimator"), (gradients, "draws", "checkpoint")]
+    ("command", "own", "foreign"),
+    [(evaluate, "checkpoint", "estimator"), (export, "onnx", "data_dir"), (gradients, "draws", "checkpoint")],
 )
 def test_help_lists_the_commands_own_settings(command, own, foreign, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["binlit", "--help"])
@@ -94,9 +116,20 @@ def test_help_lists_the_commands_own_settings(command, own, foreign, monkeypatch
     assert "+experiment=" not in shown
 
 
+def test_help_of_the_summary_lists_what_the_summary_takes(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["binlit", "--help"])
+    with contextlib.suppress(SystemExit):
+        summary.main()
+    shown = capsys.readouterr().out
+    assert "python -m binlit.summary +experiment=" in shown
+    assert "estimator: approx_sign" in shown
+    assert "max_epochs: 10" in shown
+
+
 def test_no_slip_of_these_loads_torch(cli):
     """In a process of its own: what a command imports before it answers."""
     for module, words in (
+        ("summary", ["binary.layer=77"]),
         ("evaluate", ["checkpoint=nowhere"]),
         ("export", ["checkpoint=nowhere"]),
         ("report", ["nowhere"]),

@@ -19,6 +19,7 @@ from binlit.command import entry as cli
 from binlit.config import check
 from binlit.evaluate import with_folders
 from binlit.paths import config_dir, repository
+from in_process import composed
 
 WRONG = [
     "[1,2]",
@@ -251,7 +252,7 @@ def test_a_slip_of_each_kind(words, parts, monkeypatch, capsys, tmp_path):
     ],
 )  # fmt: skip
 def test_what_is_no_slip_passes(words):
-    cli.composed(words)
+    composed(words)
 
 
 def test_options_of_ones_own_are_among_the_hints(monkeypatch, capsys, tmp_path):
@@ -262,9 +263,9 @@ def test_options_of_ones_own_are_among_the_hints(monkeypatch, capsys, tmp_path):
         path.write_text(text)
     assert "did you mean mine?" in answered(["-cd", "my", "+experiment=min"], monkeypatch, capsys)
     assert "did you mean mine?" in answered(["--config-dir=my", "estimator=mne"], monkeypatch, capsys)
-    assert cli.composed(["-cd", "my", "+experiment=mine"])["seed"] == 3
+    assert composed(["-cd", "my", "+experiment=mine"])["seed"] == 3
     with pytest.raises(cli.ConfigError, match=r"did you mean mine\?"):
-        cli.composed(["-cd", "my", "+experiment=min"])
+        composed(["-cd", "my", "+experiment=min"])
 
 
 def test_jobs_that_differ_in_their_name_alone_are_told_apart():
@@ -292,4 +293,4 @@ def test_runs_that_were_published_would_still_be_let_through():
 def test_text_from_the_environment_is_told_how_to_become_a_number(monkeypatch, capsys):
     monkeypatch.setenv("MY_SEED", "3")
     assert "${oc.decode:${oc.env:NAME}}" in answered(["seed=${oc.env:MY_SEED}"], monkeypatch, capsys)
-    assert cli.composed(["seed='${oc.decode:${oc.env:MY_SEED}}'"])["seed"] == 3
+    assert composed(["seed='${oc.decode:${oc.env:MY_SEED}}'"])["seed"] == 3

@@ -8,7 +8,9 @@ from hydra import compose, initialize_config_dir
 
 from binlit.binary import activation_sites, weight_layers
 from binlit.config import check
+from binlit.estimator.surrogate import SURROGATES
 from binlit.model import Conv4, Mlp, MnistCnn, OmniglotCnn, OmniglotCnn5
+from binlit.model.activation import ACTIVATIONS
 from binlit.paths import config_dir
 from binlit.run.build import build_net
 
@@ -55,6 +57,19 @@ def test_hard_sigmoid_is_the_studys_formula():
     act = MnistCnn().features.get_submodule("act1")
     x = torch.tensor([-3.0, -0.5, 0.0, 0.5, 3.0])
     assert act(x).tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def test_the_activation_is_the_surrogate_of_its_name():
+    """A net with no binary layer is compared with one whose units fire with this probability."""
+    found = []
+    x = torch.cat([torch.linspace(-2, 2, 1001), torch.randn(1000)])
+    for function in (ACTIVATIONS["hard_sigmoid"](), SURROGATES["hard_sigmoid"]().probability):
+        leaf = x.clone().requires_grad_()
+        value = function(leaf)
+        value.sum().backward()
+        assert leaf.grad is not None
+        found.append((value.detach(), leaf.grad[x.abs() != 1]))
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("model", sorted(path.stem for path in (config_dir() / "model").glob("*.yaml")))

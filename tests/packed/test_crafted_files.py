@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch.nn import functional
 
-from binlit.runtime import PackedError, bits, load, native, store
+from binlit.runtime import PackedError, bits, load, native, packed_file
 from binlit.runtime.bounds import MEMORY
 from binlit.runtime.geometry import tap_patterns
 
@@ -62,7 +62,7 @@ def content() -> tuple[Description, Tensors]:
 def written(path: Path, description: Description | str, tensors: Tensors) -> Path:
     text = description if isinstance(description, str) else json.dumps(description)
     metadata = {"format": "binlit-packed", "version": "1", "description": text}
-    save_file(tensors, path, metadata=metadata | {"sha256": store._checksum(metadata, tensors)})
+    save_file(tensors, path, metadata=metadata | {"sha256": packed_file._checksum(metadata, tensors)})
     return path
 
 

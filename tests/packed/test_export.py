@@ -17,15 +17,22 @@ from torch import nn
 
 import binlit
 from binlit.config import check
-from binlit.export import main
+from binlit.errors import ConfigError
+from binlit.export import main as export
+from binlit.export import tested_net
 from binlit.files import HOST
 from binlit.model import BnnConvNet
 from binlit.paths import config_dir
 from binlit.run.build import build_data, build_task
 from binlit.runtime import load
 from binlit.train import train
+from in_process import exit_status
 
 BNN = ["binary=bnn", "weight=bnn", "estimator=st_clipped", "model.hidden=[64]", "model.norm=all"]
+
+
+def main(words: list[str]) -> int:
+    return exit_status(export, words)
 
 
 def trained(folder: Path, *overrides: str) -> tuple[dict[str, Any], Path]:
@@ -69,7 +76,7 @@ def test_out_names_the_file(run, tmp_path):
     ("words", "message"),
     [
         ([], "checkpoint is missing; write checkpoint="),
-        (["checkpont=a"], "there is no setting 'checkpont'; did you mean checkpoint?"),
+        (["checkpont=a"], "this command has no setting 'checkpont'; did you mean checkpoint?"),
         (["checkpoint"], "'checkpoint' has no value; write checkpoint=VALUE"),
         (["checkpoint=missing.ckpt"], "missing.ckpt is no file"),
     ],
@@ -105,6 +112,11 @@ def _device(path: Path) -> None:
     os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))  # as /dev/null
 
 
+def _unread(of: os.stat_result) -> tuple[int, ...]:
+    """What looking at a file leaves as it is: all but the time of the last access."""
+    return of.st_ino, of.st_mode, of.st_nlink, of.st_uid, of.st_size, of.st_mtime_ns, of.st_ctime_ns
+
+
 SPECIAL = {
     "pipe": os.mkfifo,
     "socket": _socket,
@@ -122,12 +134,12 @@ SPECIAL = {
 def test_what_is_no_regular_file_is_refused_and_stays(run, tmp_path, capsys, monkeypatch, key, make):
     monkeypatch.chdir(tmp_path)  # a socket's path is short
     make(Path("target"))
-    before = Path("target").lstat()
+    before = _unread(Path("target").lstat())
     assert exported(run, tmp_path, key, Path("target")) == 2
     complaint = capsys.readouterr().err
     assert f"{key}=target" in complaint
     assert len(complaint.splitlines()) == 1
-    assert Path("target").lstat() == before
+    assert _unread(Path("target").lstat()) == before
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
@@ -155,7 +167,7 @@ def test_the_same_net_gives_the_same_bytes_with_the_permissions_of_the_umask(run
 
 
 def test_the_bytes_do_not_depend_on_the_order_in_which_metadata_is_written(run, tmp_path):
-    from binlit.runtime.store import read, save
+    from binlit.runtime.packed_file import read, save
 
     assert main([f"checkpoint={run[1]}", f"out={tmp_path / 'net'}"]) == 0
     net = read(tmp_path / "net")
@@ -215,6 +227,13 @@ def test_real_weights_are_refused(tmp_path, capsys):
     assert main([f"checkpoint={checkpoint}"]) == 2
     assert "layer 'features.fc1' has real weights: train it with binary ones (binary=bnn)" in capsys.readouterr().err
     assert not checkpoint.with_suffix(".binlit").exists()
+
+
+def test_a_net_that_is_trained_by_episodes_is_refused():
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = check(compose("config", ["+experiment=glyphs_fewshot"]))
+    with pytest.raises(ConfigError, match="task=few_shot scores against support images: pack a task=classification"):
+        tested_net(cfg, {})
 
 
 def test_help(capsys):

@@ -17,7 +17,7 @@ import pytest
 from binlit.runtime import PackedModel, bits, compiler, native
 from binlit.runtime.model import NumpyKernelWarning
 from binlit.runtime.native import KernelCacheWarning
-from binlit.runtime.store import Layer, PackedNet
+from binlit.runtime.packed_file import Layer, PackedNet
 
 COMPILER = next((path for name in compiler.COMPILERS if (path := shutil.which(name))), "")
 pytestmark = pytest.mark.skipif(not COMPILER, reason="no C compiler")

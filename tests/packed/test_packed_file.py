@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from binlit.runtime import PackedError, PackedModel, bits, load, store
-from binlit.runtime.store import Layer, PackedNet, Pool
+from binlit.runtime import PackedError, PackedModel, bits, load, packed_file
+from binlit.runtime.packed_file import Layer, PackedNet, Pool
 
 
 def net() -> PackedNet:
@@ -37,12 +37,12 @@ def net() -> PackedNet:
 
 @pytest.fixture
 def path(tmp_path):
-    store.save(net(), tmp_path / "net.binlit")
+    packed_file.save(net(), tmp_path / "net.binlit")
     return tmp_path / "net.binlit"
 
 
 def test_read_back_as_written(path):
-    found, expected = store.read(path), net()
+    found, expected = packed_file.read(path), net()
     assert (found.shape, found.mean, found.std) == (expected.shape, expected.mean, expected.std)
     for a, b in zip(found.layers, expected.layers, strict=True):
         for each in fields(Layer):
@@ -75,7 +75,7 @@ def test_every_byte_counts(path):
         changed[place] ^= 1 << int(draw.integers(8))
         path.write_bytes(changed)
         with pytest.raises(PackedError):
-            store.read(path)
+            packed_file.read(path)
 
 
 def test_truncated(path):
@@ -83,7 +83,7 @@ def test_truncated(path):
     for length in (0, 5, 8, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(PackedError, match=r"net.binlit cannot be read: truncated.*python -m binlit.export"):
-            store.read(path)
+            packed_file.read(path)
 
 
 def test_no_file_and_foreign_files(tmp_path):
@@ -103,10 +103,10 @@ def test_no_file_and_foreign_files(tmp_path):
 
 def rewritten(path: Path, change: Callable[[Any, Any, Any], Any] | None = None, **changes: str) -> None:
     """The file with other metadata and the checksum that fits it."""
-    content = store.read(path)
+    content = packed_file.read(path)
     tensors = load_file(path)
     layers = [
-        {f.name: getattr(x, f.name) for f in fields(Layer) if f.name not in store.TENSORS} for x in content.layers
+        {f.name: getattr(x, f.name) for f in fields(Layer) if f.name not in packed_file.TENSORS} for x in content.layers
     ]
     layers = json.loads(json.dumps(layers, default=vars))
     shape = {"shape": content.shape, "mean": content.mean, "std": content.std}
@@ -114,16 +114,16 @@ def rewritten(path: Path, change: Callable[[Any, Any, Any], Any] | None = None, 
     if change is not None:
         change(layers, tensors, shape)
     metadata = {"format": "binlit-packed", "version": "1", "description": json.dumps(described)} | changes
-    metadata["sha256"] = store._checksum(metadata, tensors)
+    metadata["sha256"] = packed_file._checksum(metadata, tensors)
     save_file(tensors, path, metadata=metadata)
 
 
 def test_a_newer_version_is_refused(path):
     rewritten(path)
-    store.read(path)  # nothing changed
+    packed_file.read(path)  # nothing changed
     rewritten(path, version="2")
     with pytest.raises(PackedError, match="has version '2', and this binlit reads 1: install a newer binlit"):
-        store.read(path)
+        packed_file.read(path)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_newer_version_is_refused(path):
 def test_parts_that_do_not_fit_are_refused(path, change, message):
     rewritten(path, change)
     with pytest.raises(PackedError, match=message):
-        store.read(path)
+        packed_file.read(path)
 
 
 def test_images_that_do_not_fit_are_refused(path):

@@ -15,7 +15,7 @@ from binlit.conversion import convert
 from binlit.model import BnnConvNet, Mlp, MnistCnn
 from binlit.runtime import PackedModel, load, native
 from binlit.runtime.bits import unpack
-from binlit.runtime.store import save
+from binlit.runtime.packed_file import save
 
 LAYERS = 10_000
 

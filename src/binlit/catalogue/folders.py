@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
+
 from binlit.paths import config_dir
 
 
@@ -14,6 +16,12 @@ from binlit.paths import config_dir
 def groups() -> tuple[str, ...]:
     """Names of the groups in conf/, Hydra's own left out."""
     return tuple(sorted(path.name for path in config_dir().iterdir() if path.is_dir() and path.name != "hydra"))
+
+
+def given_folders() -> list[Path]:
+    """The user's folders of options that the command line gives by -cd, once Hydra has read it."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    return [Path(one.path) for one in sources if one.provider == "command-line" and one.schema == "file"]
 
 
 def options_of(group: str, folders: Iterable[Path] = ()) -> list[str]:

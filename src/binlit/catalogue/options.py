@@ -185,6 +185,11 @@ def option(group: str, node: Config) -> Option:
     return known or _option(group, node, own=True)
 
 
+def facts_of(cfg: Config, group: str) -> Any:
+    """What the option that a saved config chose states of itself; of an own one the config says it too."""
+    return option(group, cfg[group] | cfg.get("own", {}).get(group, {})).facts
+
+
 def split(group: str, node: Config) -> tuple[Config, Config]:
     """(what builds the option, what it states of itself)."""
     facts = {key: value for key, value in node.items() if key in GROUPS[group].model_fields}

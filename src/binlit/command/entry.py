@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,9 @@ from omegaconf import DictConfig, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from binlit import __version__
-from binlit.catalogue import Config
-from binlit.command.answers import translated
-from binlit.command.before import check_start
-from binlit.command.words import check_words, flags, own_folders
+from binlit.command.hydra_errors import translated
+from binlit.command.start_checks import check_start
+from binlit.command.words import ONE_NET, WITH_GROUPS, LineParser, check_words, flags, own_folders
 from binlit.config import check, fingerprint
 from binlit.errors import ConfigError
 from binlit.errors import complain as complain
@@ -31,6 +31,7 @@ from binlit.stopping import stopped_behind
 
 USAGE_ERROR = 2
 SLIPS = (ConfigError, HydraException, OmegaConfBaseException)  # of whoever wrote the command line
+IN_PLACE = ("hydra.mode=RUN", "hydra.run.dir=.", "hydra.output_subdir=null")  # no sweep, no folder
 
 
 class CheckBeforeRun(Callback):
@@ -48,7 +49,11 @@ class CheckBeforeRun(Callback):
             complain(error)
             sys.exit(USAGE_ERROR)
         CheckBeforeRun.folder = config.hydra.run.dir
-        if checked["resume"] and finished(Path(config.hydra.run.dir), fingerprint(checked)):
+        if (
+            config.hydra.output_subdir
+            and checked["resume"]
+            and finished(Path(config.hydra.run.dir), fingerprint(checked))
+        ):
             with read_write(config):  # nothing is written: the disk may be full, the folder another's
                 config.hydra.output_subdir = None
 
@@ -60,6 +65,11 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
     """Runs `task` under Hydra. A slip in the command line ends with a line or two and status 2, without a traceback.
 
     Whatever goes wrong before the first task begins is a slip.
+
+    Args:
+        task: takes the composed config.
+        config_name: of a file of conf/, the command's own. One of `ONE_NET` is run once, in no folder of its own, also
+            where an experiment is a sweep.
     """
     began = False
 
@@ -77,7 +87,7 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
             complain(translated(error, config_name))  # here, because Hydra would announce it in a line of its own
             sys.exit(USAGE_ERROR)
 
-    full = os.environ.get("HYDRA_FULL_ERROR")
+    full, given = os.environ.get("HYDRA_FULL_ERROR"), sys.argv
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach the lines below instead of Hydra's own report
     try:
         read = flags(sys.argv[1:])
@@ -85,7 +95,9 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
             print(f"binlit {__version__}")
             return
         if not (read.help or read.hydra_help or read.shell_completion):
-            check_words(read.overrides, own_folders(), has_groups=config_name == "config")
+            check_words(read.overrides, own_folders(), has_groups=config_name in WITH_GROUPS)
+            if config_name in ONE_NET:
+                _keep_in_place(read)
         if read.multirun and not (read.cfg or read.info):
             from binlit.command.sweep import for_jobs_alone
 
@@ -104,28 +116,42 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str = "config") ->
         complain(translated(error, config_name))
         sys.exit(USAGE_ERROR)
     finally:
+        sys.argv = given
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = full
 
 
-def run_plain(task: Callable[[list[str]], Any], usage: str, arguments: list[str] | None = None) -> int:
-    """Runs a command that needs no run folder. Returns the exit status: 0, or 2 after a slip, told in a line or two.
+def _keep_in_place(read: argparse.Namespace) -> None:
+    """Adds `IN_PLACE` to the words of this process, behind those that it was given.
+
+    Raises:
+        ConfigError: a sweep is asked for.
+    """
+    if read.multirun:
+        raise ConfigError("this command is about one net; leave -m out, and give one value for each setting")
+    if read.cfg is None and read.info is None:
+        words = sys.argv[1:]
+        at = words.index(read.overrides[-1]) + 1 if read.overrides else len(words)
+        sys.argv = [sys.argv[0], *words[:at], *IN_PLACE, *words[at:]]
+
+
+def run_plain(
+    task: Callable[[argparse.Namespace], Any], parser: LineParser, arguments: Sequence[str] | None = None
+) -> int:
+    """Runs a command that takes folders, which Hydra has no grammar for: the exit status, 0, or 2 after a slip.
 
     Args:
-        task: takes the words of the command line.
-        usage: printed for --help.
+        task: takes the arguments.
+        parser: reads them.
         arguments: the words; None for those of this process.
     """
-    words = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help", "--version"} & set(words):
-        print(usage if {"-h", "--help"} & set(words) else f"binlit {__version__}")
-        return 0
+    parser.add_argument("--version", action="version", version=f"binlit {__version__}")
     try:
-        task(words)
-    except SLIPS as error:
-        complain(translated(error))
+        task(parser.parse_args(arguments))
+    except ConfigError as error:
+        complain(error)
         return USAGE_ERROR
     except OSError as error:
         if error.errno is None:
@@ -138,22 +164,3 @@ def _refused(error: OSError) -> int:
     """Says in a line what the system refused, and where; the exit status: 1 where waiting may help, else 2."""
     complain(refusal(error, Path(error.filename or CheckBeforeRun.folder), "choose another with output_dir=FOLDER"))
     return 1 if error.errno in REMEDIES else USAGE_ERROR
-
-
-def composed(words: list[str]) -> Config:
-    """The checked config that these words of a command line make, with no run and no folder; -cd as in binlit.train.
-
-    Raises:
-        ConfigError: a word or a setting is wrong.
-    """
-    read, folders = flags(words), own_folders(words)
-    check_words(read.overrides, folders)
-    paths = [f"hydra.searchpath=[{','.join(f'file://{folder.absolute()}' for folder in folders)}]"] if folders else []
-    try:
-        with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-            cfg = hydra.compose(read.config_name or "config", overrides=[*read.overrides, *paths])
-    except Exception as error:
-        raise ConfigError(translated(error)) from error
-    config = check(cfg)
-    check_start(config, read.overrides, folders)
-    return config

@@ -20,8 +20,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from binlit.catalogue import GROUPS, Config, packaged
-from binlit.command.answers import translated
-from binlit.command.before import check_start
+from binlit.command.hydra_errors import translated
+from binlit.command.start_checks import check_start
 from binlit.config import check, fingerprint, row_of, run_folder
 from binlit.config.outcome import WITHOUT_EFFECT
 from binlit.errors import ConfigError

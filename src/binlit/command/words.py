@@ -18,6 +18,8 @@ from binlit.catalogue.folders import groups, options_of
 from binlit.errors import ConfigError, did_you_mean, nearest
 
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+WITH_GROUPS = ("config", "summary")  # files of conf/ that choose options of groups
+ONE_NET = ("export", "summary")  # files of conf/ of commands that are about one net, and sweep nothing
 TOGETHER = ("callbacks", "logger")  # groups of parts by name, of which several options may be chosen
 
 

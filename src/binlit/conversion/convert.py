@@ -16,7 +16,7 @@ from binlit.conversion.chain import ConversionError, chain
 from binlit.conversion.fold import Real, scale_and_shift, thresholds
 from binlit.runtime.bits import pack
 from binlit.runtime.geometry import tap_patterns
-from binlit.runtime.store import Layer, PackedNet, Pool
+from binlit.runtime.packed_file import Layer, PackedNet, Pool
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 SKIPPED = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)

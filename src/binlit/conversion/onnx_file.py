@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from binlit.binary import BinaryActivation
 from binlit.conversion.chain import ConversionError, chain
 from binlit.conversion.convert import NORMS, SKIPPED, convert
-from binlit.runtime.store import write_whole
+from binlit.runtime.packed_file import write_whole
 
 OPSET, IR = 17, 9  # that of onnxruntime from 1.14 on
 

@@ -12,7 +12,7 @@ from binlit.dataset.drawings import Drawings, check_ink, check_rotations, normal
 from binlit.dataset.errors import DataError
 from binlit.dataset.glyphs import draw_glyphs
 from binlit.dataset.images import ImageData, Images, generator
-from binlit.dataset.omniglot import load_omniglot
+from binlit.dataset.omniglot import is_at_hand, load_omniglot
 
 
 class Characters(ImageData):
@@ -93,6 +93,10 @@ class Omniglot(Characters):
     ):
         super().__init__(classes, **others)
         self.data_dir, self.download, self.image_size = Path(data_dir), download, image_size
+
+    def is_at_hand(self) -> bool:
+        """Whether its files are there without a download."""
+        return is_at_hand(self.data_dir)
 
     def drawings(self) -> Drawings:
         return load_omniglot(

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from binlit.dataset.errors import DataError
+from binlit.dataset.image_files import StoredImages
 from binlit.dataset.images import Images
-from binlit.dataset.stored import StoredImages
 
 SIDE, VALUES = 32, 3 * 32 * 32
 BATCH = 10_000  # images in a file of CIFAR-10

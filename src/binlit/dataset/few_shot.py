@@ -14,7 +14,7 @@ from binlit.dataset.drawings import Drawings, check_ink, check_rotations, normal
 from binlit.dataset.episodes import DrawnClasses, EpisodeBatch, EpisodeBatches, Kind
 from binlit.dataset.glyphs import draw_glyphs
 from binlit.dataset.images import as_is
-from binlit.dataset.omniglot import SPLITS, load_omniglot
+from binlit.dataset.omniglot import SPLITS, is_at_hand, load_omniglot
 
 EVALUATION_SEED = 0  # the same episodes for every row and every seed of a table, so that rows can be paired
 
@@ -146,6 +146,10 @@ class OmniglotEpisodes(Episodes):
         if split not in SPLITS:
             raise ValueError(f"dataset.split={split!r} is not known; choose {' or '.join(SPLITS)}")
         self.data_dir, self.download, self.image_size, self.division = Path(data_dir), download, image_size, split
+
+    def is_at_hand(self) -> bool:
+        """Whether its files are there without a download."""
+        return is_at_hand(self.data_dir)
 
     def drawings(self) -> Drawings:
         return load_omniglot(self.data_dir, self.download, self.image_size, self.division)

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from torch.nn import functional as F
 
 from binlit.dataset.idx import holds, read_labelled
+from binlit.dataset.image_files import StoredImages
 from binlit.dataset.images import Images
-from binlit.dataset.stored import StoredImages
 
 SIZES = (28, 32)
 

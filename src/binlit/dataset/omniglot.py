@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from binlit.dataset.decoded import kept
+from binlit.dataset.array_cache import kept
 from binlit.dataset.drawings import Drawings, resized
 from binlit.dataset.errors import DataError
 from binlit.dataset.fetch import fetched, roots
@@ -187,6 +187,11 @@ def found(root: Path, part: str, whole: bool = False) -> Source | None:
     good = [path for path in zips if zipfile.is_zipfile(path)]
     path = next(iter([*good, *([] if whole and zips else folders), *([] if whole else zips)]), None)
     return Source(part, path) if path else None
+
+
+def is_at_hand(data_dir: Path) -> bool:
+    """Whether both parts lie whole in `data_dir` or ./data."""
+    return all(any(found(root, part, whole=True) for root in roots(data_dir)) for part in ALPHABETS)
 
 
 def pixels(source: Source, size: int) -> Tensor:

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field
+from yaml import YAMLError
 
-from binlit.catalogue import Config, packaged, split
+from binlit.catalogue import Config, option, packaged, split
+from binlit.catalogue.folders import given_folders, options_of
 from binlit.catalogue.problems import problems_of
-from binlit.catalogue.schema import Count, Place, Rate, Seed, schema_of
+from binlit.catalogue.schema import Count, Place, Rate, Seed, schema_of, schema_of_own
 from binlit.config.check import resolved
 from binlit.config.schema import Threads
 from binlit.errors import ConfigError, did_you_mean
@@ -60,8 +62,9 @@ def check_study(cfg: DictConfig) -> Config:
     for units in study["units"]:
         if sum(units) > LARGEST:
             raise ConfigError(f"units={units} are {sum(units)} in all: enumeration is kept to {LARGEST}")
-    known = list(packaged("estimator"))
-    study["estimators"] = known if study["estimators"] == "all" else study["estimators"]
+    ours, folders = list(packaged("estimator")), given_folders()
+    known = list(dict.fromkeys([*ours, *options_of("estimator", folders)]))
+    study["estimators"] = ours if study["estimators"] == "all" else study["estimators"]
     for name in [*study["estimators"], *study["options"]]:
         if name not in known:
             raise ConfigError(
@@ -76,10 +79,9 @@ def estimator_node(name: str, options: Config) -> Config:
     """The option file of an estimator with some keys changed, checked.
 
     Raises:
-        ConfigError: a key does not exist, or a value is not allowed.
+        ConfigError: there is no such file, a key does not exist, or a value is not allowed.
     """
-    node = OmegaConf.load(config_dir() / "estimator" / f"{name}.yaml")
-    assert isinstance(node, DictConfig)
+    node = _of_file(name)
     for key, value in options.items():
         if key not in node:
             raise ConfigError(f"options.{name}.{key}: there is no such option; known: {', '.join(map(str, node))}")
@@ -89,11 +91,28 @@ def estimator_node(name: str, options: Config) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(f"options.{name}.{error.full_key} is missing; give it a value") from error
     assert isinstance(plain, dict)
-    plain, _ = split("estimator", {str(key): value for key, value in plain.items()})
-    one = packaged("estimator")[name]
-    if problems := problems_of(schema_of("estimator", name), plain, f"options.{name}"):
+    plain, stated = split("estimator", {str(key): value for key, value in plain.items()})
+    one = option("estimator", plain | stated)
+    schema = schema_of_own(one) if one.own else schema_of("estimator", one.name)
+    if problems := problems_of(schema, plain, f"options.{name}"):
         raise ConfigError(problems[0])
+    if "surrogate" not in plain:
+        raise ConfigError(f"estimators: {name} has no surrogate; add 'surrogate: logistic' to its YAML, or another")
     counts = plain.get(one.facts.per_site, one.facts.fewest_draws)
     if (max(counts) if isinstance(counts, list) else counts) < one.facts.fewest_draws:
         raise ConfigError(f"options.{name}.{one.facts.per_site}={counts}: it needs at least {one.facts.fewest_draws}")
     return plain
+
+
+def _of_file(name: str) -> DictConfig:
+    """The node of an estimator's file, a user's before binlit's, with that of the options that it starts from."""
+    paths = [folder / "estimator" / f"{name}.yaml" for folder in (*given_folders(), config_dir())]
+    try:
+        node = OmegaConf.load(next(path for path in paths if path.is_file()))
+        assert isinstance(node, DictConfig)
+        bases = [_of_file(base) for base in node.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
+    except (StopIteration, YAMLError, RecursionError) as error:
+        raise ConfigError(f"estimators: {name} cannot be read; mend its YAML, or leave it out") from error
+    merged = OmegaConf.merge(*bases, node)
+    assert isinstance(merged, DictConfig)
+    return merged

@@ -11,6 +11,6 @@ from __future__ import annotations
 
 from binlit.runtime.model import PackedModel as PackedModel
 from binlit.runtime.model import load as load
-from binlit.runtime.store import PackedError as PackedError
+from binlit.runtime.packed_file import PackedError as PackedError
 
 __all__ = ["PackedError", "PackedModel", "load"]

@@ -10,7 +10,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from binlit.runtime.compiled import LARGEST
+from binlit.runtime.kernel_folder import LARGEST
 
 COMPILERS = ("cc", "gcc", "clang")
 SECONDS = 60  # that it may take; it needs one to four

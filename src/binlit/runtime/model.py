@@ -18,8 +18,8 @@ from binlit.runtime.bounds import working_memory
 from binlit.runtime.geometry import Pair, patches, tap_patterns, windows
 from binlit.runtime.native import NativeError, NativeKernel
 from binlit.runtime.net import Layer, PackedError, PackedNet, Pool
+from binlit.runtime.packed_file import read
 from binlit.runtime.reference import Integers, Kernel, NumpyKernel
-from binlit.runtime.store import read
 
 KERNELS, FIRST = ("auto", "native", "numpy"), ("auto", "int8", "planes")
 

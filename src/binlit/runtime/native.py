@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from binlit.runtime import compiled as kernels
-from binlit.runtime import reference
+from binlit.runtime import kernel_folder, reference
 from binlit.runtime.bits import Words, word_count
 from binlit.runtime.compiler import REMEDY, built
 from binlit.runtime.compiler import NativeError as NativeError
@@ -147,8 +146,8 @@ def library() -> Any:
         raise NativeError(f"the kernel is made for POSIX systems: {REMEDY}")
     key, why = _key(), None
     try:
-        content = kernels.kept(key)
-    except kernels.CacheError as error:
+        content = kernel_folder.kept(key)
+    except kernel_folder.CacheError as error:
         content, why = None, error
     if content is not None:
         with contextlib.suppress(NativeError):  # of another system that shares the cache
@@ -156,8 +155,8 @@ def library() -> Any:
     content = built(SOURCE, FLAGS)
     loaded = _loaded(content)
     try:
-        kernels.keep(key, content)
-    except kernels.CacheError as error:
+        kernel_folder.keep(key, content)
+    except kernel_folder.CacheError as error:
         why = error
     if why is not None:
         said = f"the kernel is compiled at each start, for the cache cannot keep it ({why})"
@@ -168,7 +167,7 @@ def library() -> Any:
 def _loaded(content: bytes) -> Any:
     """The library of these bytes with its functions declared, once it gives numpy's results."""
     try:
-        loaded = kernels.loaded(content)
+        loaded = kernel_folder.loaded(content)
         address, number, small = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
         loaded.product.argtypes = [address] * 3 + [number] * 4 + [small] * 2
         loaded.fire.argtypes = [address] * 3 + [number, address, address, number, number]

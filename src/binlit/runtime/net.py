@@ -39,7 +39,7 @@ class Layer:
         outputs: O.
         kernel, stride, padding: of a convolution.
         pools: behind it.
-        weight, threshold, flip, scale, shift: see `binlit.runtime.store`; those that it does not have are None.
+        weight, threshold, flip, scale, shift: see `binlit.runtime.packed_file`; those that it does not have are None.
     """
 
     name: str

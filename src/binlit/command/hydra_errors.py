@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from binlit.catalogue import packaged
 from binlit.catalogue.folders import groups, options_of
-from binlit.command.words import own_folders
+from binlit.command.words import ONE_NET, WITH_GROUPS, own_folders
 from binlit.config.check import unresolved
 from binlit.errors import ConfigError, nearest
 from binlit.paths import config_dir
@@ -43,8 +43,9 @@ def _translated(error: Exception, config_name: str) -> str:
         return _no_config(error, first)
     if found := re.search(r"Ambiguous value for argument '(.+)'", text):
         key, _, value = found[1].partition("=")
+        each = "" if config_name in ONE_NET else f"to run each, add -m: -m {found[1]}; "
         return (
-            f"{found[1]} is several values; to run each, add -m: -m {found[1]}; for one list, write {key}=[{value}]; "
+            f"{found[1]} is several values; {each}for one list, write {key}=[{value}]; "
             f"for one text, quote it: \"{key}='{value}'\""
         )
     if found := re.search(r"You must specify '(\w+)'", text):
@@ -80,11 +81,15 @@ def _no_config(error: MissingConfigException, first: str) -> str:
     if group in ("hydra/launcher", "hydra/sweeper") and option in EXTRAS:
         return f"{group}={option} is not installed; run: pip install 'binlit[{EXTRAS[option]}]'"
     if group == ".":
-        return f"{first}; leave --config-name and --config-path out, or choose config, evaluate or gradients"
+        return f"{first}; leave --config-name and --config-path out, or choose {' or '.join(_configs())}"
     options = _options(group) or [*(error.options or ())]
     near = nearest(option, options)
     hint = f" (did you mean {near}?)" if near else ""
     return f"{group}={option} does not exist; choose {', '.join(options) or 'another'}{hint}"
+
+
+def _configs() -> list[str]:
+    return sorted(path.stem for path in config_dir().glob("*.yaml"))
 
 
 def _options(group: str) -> list[str]:
@@ -93,7 +98,7 @@ def _options(group: str) -> list[str]:
 
 def _no_such_key(key: str, text: str, config_name: str) -> str:
     """A key that the composed config does not have."""
-    if config_name != "config":
+    if config_name not in WITH_GROUPS:
         return _other_command(key, config_name)
     bare, _, package = key.partition("@")
     if package and bare in groups():
@@ -133,7 +138,7 @@ def _known_keys() -> dict[str, set[str]]:
     keys: dict[str, set[str]] = {"experiment": set()}
     for path in config_dir().rglob("*.yaml"):
         group = "" if path.parent == config_dir() else path.parent.relative_to(config_dir()).as_posix()
-        if group.startswith(("hydra", "experiment")):
+        if group.startswith(("hydra", "experiment")) or (not group and path.stem != "config"):
             continue
         content = OmegaConf.to_container(OmegaConf.load(path))
         for key in [*_dotted(content, group), *([group] if group else [])]:

@@ -1,4 +1,4 @@
-"""The schema of another test of trained nets (conf/evaluate.yaml). Free of torch."""
+"""The schemas of what is done with trained nets: conf/evaluate.yaml and conf/export.yaml. Free of torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from binlit.catalogue import Config
 from binlit.catalogue.problems import problems_of
 from binlit.catalogue.schema import Count, Place, Seed
-from binlit.command.before import check_checkpoint
+from binlit.command.start_checks import check_checkpoint
 from binlit.config.check import resolved
 from binlit.config.schema import EvalDraws, Threads
 from binlit.errors import ConfigError
@@ -26,11 +26,16 @@ def _classes(names: Any) -> list[str]:
 
 
 class _Asked(BaseModel):
+    """null: as in the run."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Bits(_Asked):
     eval: Literal["auto", "sample", "threshold", "mean"] | None
+
+
+class AveragedBits(Bits):
     eval_draws: EvalDraws | None
 
 
@@ -45,33 +50,53 @@ class Episodes(_Asked):
     test_episodes: Count | None
 
 
-class Evaluation(_Asked):
-    """null: as in the run."""
-
+class _TrainedNet(_Asked):
     checkpoint: Place
-    binary: Bits
     weight: Weights
+    trust: Annotated[list[str], BeforeValidator(_classes)]
+
+
+class Evaluation(_TrainedNet):
+    binary: AveragedBits
     dataset: Episodes
     data_dir: Place
     seed: Seed | None
     threads: Threads
-    trust: Annotated[list[str], BeforeValidator(_classes)]
+
+
+class Export(_TrainedNet):
+    binary: Bits
+    out: Place | None
+    onnx: Place | None
 
 
 def check_evaluation(cfg: DictConfig) -> Config:
-    """The command line's settings as plain containers.
+    """The settings of `binlit.evaluate` as plain containers.
 
     Raises:
         ConfigError: checkpoint is missing or is none, or a setting is wrong.
     """
-    if "checkpoint" not in cfg or OmegaConf.is_missing(cfg, "checkpoint"):
-        raise ConfigError(
-            "checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt, or checkpoint=outputs/NAME"
-            " for all runs of a table"
-        )
-    asked = resolved(cfg)
-    if problems := problems_of(Evaluation, asked, ""):
-        raise ConfigError("\n".join(problems[:2]))
+    asked = _checked(Evaluation, cfg, ", or checkpoint=outputs/NAME for all runs of a table")
     if not Path(asked["checkpoint"]).is_dir():
         check_checkpoint(Path(asked["checkpoint"]), "checkpoint")
+    return asked
+
+
+def check_export(cfg: DictConfig) -> Config:
+    """The settings of `binlit.export` as plain containers.
+
+    Raises:
+        ConfigError: checkpoint is missing or is none, or a setting is wrong.
+    """
+    asked = _checked(Export, cfg)
+    check_checkpoint(Path(asked["checkpoint"]), "checkpoint")
+    return asked
+
+
+def _checked(schema: type[_TrainedNet], cfg: DictConfig, several: str = "") -> Config:
+    if "checkpoint" not in cfg or OmegaConf.is_missing(cfg, "checkpoint"):
+        raise ConfigError(f"checkpoint is missing; write checkpoint=outputs/NAME/RUN/checkpoints/best.ckpt{several}")
+    asked = resolved(cfg)
+    if problems := problems_of(schema, asked, ""):
+        raise ConfigError("\n".join(problems[:2]))
     return asked | {"trust": _classes(asked["trust"])}

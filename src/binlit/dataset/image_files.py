@@ -67,6 +67,10 @@ class StoredImages(ImageData):
         below = [root / folder for root in roots(self.data_dir) for folder in self.folders]
         return below + [Path(place) for place in self.system_folders]
 
+    def is_at_hand(self) -> bool:
+        """Whether the files are in one of the folders that are looked at."""
+        return any(self.holds(place) for place in self.places())
+
     def load(self) -> tuple[Images, Images]:
         place = next((place for place in self.places() if self.holds(place)), None)
         if place is None:
