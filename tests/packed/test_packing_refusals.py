@@ -98,6 +98,7 @@ def conv(*rest: nn.Module, **window: Any) -> nn.Module:
         (lambda: layers(nn.Conv1d(1, 2, 1)), r"layer '0' is a Conv1d"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::binlit.binary.reach.UnreachedSiteWarning")  # of a net that is refused
 def test_refused_by_name(make, message):
     with pytest.raises(ConversionError, match=message):
         convert(make(), SHAPE, 0.0, 1.0)
