@@ -120,7 +120,9 @@ def test_a_run_that_was_cut_off_gets_the_name_by_which_it_goes_on(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [run_folder(cfg)]
 
 
-@pytest.mark.parametrize(("words", "said"), [([], "arguments are required: folders"), (["nowhere"], "nowhere is no folder")])
+@pytest.mark.parametrize(
+    ("words", "said"), [([], "arguments are required: folders"), (["nowhere"], "nowhere is no folder")]
+)
 def test_what_cannot_be_moved_is_told_in_a_line(words, said, capsys):
     assert migrate.main(words) == 2
     assert said in capsys.readouterr().err
