@@ -11,6 +11,7 @@ from scipy import stats
 
 from binlit.report import main
 from binlit.results.pages.episodes import Episodes
+from binlit.results.pages.main_table import MainTable
 
 
 def record(layer: str, seed: int, counts: list[int], kind: str = "5w1s", **row: str) -> dict:
@@ -106,3 +107,16 @@ def test_rows_that_met_other_episodes_are_not_paired():
     other["config"] = other["config"] | {"dataset": other["config"]["dataset"] | {"test_episodes": 6}}
     table = Episodes([RECORDS[0], other]).frame()
     assert math.isnan(table["difference"].iloc[1])
+
+
+def test_rows_of_several_settings_stand_as_in_the_main_table_whatever_their_fingerprints():
+    def run(layer: str, rate: float, finished: str, print_of: str) -> dict:
+        one = record(layer, 0, [10] * 4)
+        config = one["config"] | {"optimizer": {"lr": rate}}
+        return one | {"config": config, "finished": finished, "fingerprint": print_of}
+
+    runs = [run("2", 0.3, "2026-03", "2-a"), run("2", 0.1, "2026-01", "2-c"), run("2", 0.2, "2026-02", "2-b")]
+    for order in (runs, runs[::-1], [run("none", 0.1, "2026-04", "2-d"), *runs]):
+        page, table = Episodes(order).frame(), MainTable(order).frame()
+        assert page["setting"].tolist() == table["setting"].tolist()
+        assert page["setting"].tolist()[-3:] == [f"optimizer.lr={rate}" for rate in (0.1, 0.2, 0.3)]

@@ -51,7 +51,8 @@ def build_table(
         {**dict(row), **_figures(rows.get(row, ()), published.get(_telling(row), {})), "missing": missing[row]}
         for row in dict.fromkeys([*rows, *missing, *(row for row in published if row in run_by_nobody)])
     ]
-    _add_costs(lines)
+    for line, base in zip(lines, bases_of(lines), strict=True):
+        line["acc_cost"] = base["acc"] - line["acc"] if base else np.nan
     extras = list({name for row in (*rows, *missing, *run_by_nobody) for name, _ in row} - set(KEYS))
     extras.sort(key=lambda name: (EXTRAS.index(name) if name in EXTRAS else len(EXTRAS), name == "setting", name))
     figures = [
@@ -62,25 +63,24 @@ def build_table(
     return pd.DataFrame(lines, columns=[*KEYS, *extras, *figures]).fillna(dict.fromkeys(extras, ""))
 
 
-def _add_costs(lines: list[dict[str, Any]]) -> None:
-    for line in lines:
-        base = base_of(line, lines)
-        line["acc_cost"] = base["acc"] - line["acc"] if base else np.nan
-
-
-def base_of(row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The row with nothing binary that a row is compared with: of its own net and recipe, or the net's only one."""
-    plain = [other for other in rows if _is_plain(other) and other.get("net", "") == row.get("net", "")]
-    found = [other for other in plain if _settings(other) <= _settings(row)] or plain
-    return found[0] if len(found) == 1 else None
+def bases_of(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
+    """For each row the one with nothing binary that it is compared with: of its net and recipe, or the net's only one;
+    None where there is none."""
+    told = [(row, set(filter(None, str(row.get("setting", "")).split(", ")))) for row in rows]
+    plain: dict[str, list[tuple[Mapping[str, Any], set[str]]]] = {}
+    for row, settings in told:
+        if _is_plain(row):
+            plain.setdefault(row.get("net", ""), []).append((row, settings))
+    bases = []
+    for row, settings in told:
+        there = plain.get(row.get("net", ""), [])
+        found = [base for base, theirs in there if theirs <= settings] or [base for base, _ in there]
+        bases.append(found[0] if len(found) == 1 else None)
+    return bases
 
 
 def _is_plain(row: Mapping[str, Any]) -> bool:
     return row["layer"] == "none" and "weights" not in row
-
-
-def _settings(row: Mapping[str, Any]) -> set[str]:
-    return set(filter(None, str(row.get("setting", "")).split(", ")))
 
 
 def published_rows(experiment: str) -> dict[RowKey, dict[str, float]]:
@@ -155,7 +155,7 @@ def variants_of(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     named: dict[str, dict[str, str]] = {}
     of_plain: dict[str, set[str]] = {}
     for same_row in sorted(by_row.values(), key=lambda same_row: not _is_plain(same_row[0]["row"])):
-        flat = [dict(_leaves(same_numbers(decisive(record["config"])))) for record in same_row]
+        flat = [dict(_leaves(decisive(record["config"]))) for record in same_row]
         row = same_row[0]["row"]
         differing = {
             name
@@ -189,7 +189,7 @@ def _leaves(node: Any, path: str = "") -> Iterable[tuple[str, Any]]:
         for key, value in node.items():
             yield from _leaves(value, f"{path}.{key}" if path else str(key))
     else:
-        yield path, node
+        yield path, same_numbers(node)
 
 
 def _figures(runs: Sequence[Record], published: Mapping[str, float]) -> dict[str, Any]:

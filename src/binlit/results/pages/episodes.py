@@ -11,7 +11,7 @@ import pandas as pd
 from binlit.interval import interval
 from binlit.results.page import Page
 from binlit.results.reading import Record
-from binlit.results.table import base_of, key_columns, row_key, runs_by_row
+from binlit.results.table import bases_of, key_columns, row_key, runs_by_row
 from binlit.results.text import key_text, markdown_page, markdown_table, number, with_interval
 
 DECIDES = (
@@ -56,10 +56,9 @@ class Episodes(Page):
                 for row, runs in rows.items()
                 if (found := {run["seed"]: run for run in runs if kind in run["episodes"]})
             }
-            for row, runs in having.items():
-                base = base_of(dict(row), map(dict, having)) if dict(row)["layer"] != "none" else None
+            for (row, runs), base in zip(having.items(), bases_of(map(dict, having)), strict=True):
                 accuracies = [_accuracies(run, kind) for run in runs.values()]
-                less = _differences(runs, having[row_key(base)], kind) if base else []
+                less = _differences(runs, having[row_key(base)], kind) if base and dict(row)["layer"] != "none" else []
                 mine, theirs = (
                     (*_over_episodes(accuracies), _over_seeds(accuracies)),
                     (*_over_episodes(less), _over_seeds(less)),

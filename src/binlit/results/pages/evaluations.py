@@ -11,7 +11,7 @@ from binlit.config.layers import chosen_weights
 from binlit.interval import interval
 from binlit.results.page import Page
 from binlit.results.reading import Record
-from binlit.results.table import base_of, key_columns, row_key, runs_by_row
+from binlit.results.table import bases_of, key_columns, row_key, runs_by_row
 from binlit.results.text import key_text, markdown_page, markdown_table, with_interval
 
 FIGURES = ("tested", "n", "acc", "acc_ci95", "cost", "cost_ci95")
@@ -42,20 +42,22 @@ class Evaluations(Page):
         """
         done = runs_by_row([record for record in self.records if record["status"] == "ok"])
         rows = {row: {run["seed"]: run for run in runs} for row, runs in done.items()}
-        again = [row for row, runs in rows.items() if any(run.get("evaluations") for run in runs.values())]
-        bases = {row: row_key(base) for row in again if (base := base_of(dict(row), map(dict, rows)))}
-        lines: list[dict[str, Any]] = []
+        again = {row for row, runs in rows.items() if any(run.get("evaluations") for run in runs.values())}
+        found = zip(rows, bases_of(map(dict, rows)), strict=True)
+        bases = {row: row_key(base) for row, base in found if base and row in again}
+        shown, lines = again | set(bases.values()), list[dict[str, Any]]()
         for row, runs in rows.items():
-            if row not in again and row not in bases.values():
+            if row not in shown:
                 continue
             plain = rows.get(bases.get(row, ()), {})
             ways: dict[str, dict[int, float]] = {}
             for seed, run in runs.items():
                 for way, accuracy in _accuracies(run).items():
                     ways.setdefault(way, {})[seed] = accuracy
-            for way, found in ways.items():
-                costs = [100 * plain[seed]["metrics"]["test/acc"] - found[seed] for seed in found if seed in plain]
-                figures = (way, len(found), *interval(list(found.values())), *interval(costs))
+            for way, accuracies in ways.items():
+                both = [seed for seed in accuracies if seed in plain]
+                costs = [100 * plain[seed]["metrics"]["test/acc"] - accuracies[seed] for seed in both]
+                figures = (way, len(accuracies), *interval(list(accuracies.values())), *interval(costs))
                 lines.append(dict(row) | dict(zip(FIGURES, figures, strict=True)))
         table = pd.DataFrame(lines)
         return table.fillna({name: "" for name in table.columns if name not in FIGURES})

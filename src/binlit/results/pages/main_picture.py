@@ -14,12 +14,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Line = dict[str, Any]
+MOST = 500  # rows; 50,000 pixels below each other take minutes, and no viewer shows them
 
 
 def draw_table(table: pd.DataFrame, title: str) -> Figure:
-    """Test error of every row on a logarithmic scale: dots with intervals, published values as open diamonds."""
+    """Test error of every row on a logarithmic scale: dots with intervals, published values as open diamonds.
+
+    Of a very long table the first rows, and the title says so.
+    """
     from matplotlib.figure import Figure
 
+    if len(table) > MOST:
+        table, title = table.iloc[:MOST], f"{title}: the first {MOST} of {len(table)} rows"
     lines: list[Line] = [{str(k): v for k, v in line.items()} for line in table.iloc[::-1].to_dict("records")]
     size = (10 if "net" not in table else 12, 1.6 + 0.32 * len(lines))
     figure = Figure(figsize=size, layout="constrained", dpi=130)

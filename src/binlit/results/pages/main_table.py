@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ class MainTable(Page):
 
     def markdown(self, frame: pd.DataFrame) -> str:
         text = cells(frame)
-        notes = footnotes(self._in_order(), published_source(experiments_of(self.records)))
+        notes = footnotes(self._in_order, published_source(experiments_of(self.records)))
         return markdown_page(
             f"# {self.title}", markdown_table(list(text.columns), text.itertuples(index=False), NUMBERS), *notes
         )
@@ -58,7 +59,7 @@ class MainTable(Page):
         return draw_table(frame, self.title)
 
     def files(self, frame: pd.DataFrame) -> dict[str, str | Figure]:
-        records = "".join(json.dumps(record, sort_keys=True) + "\n" for record in self._in_order())
+        records = "".join(json.dumps(record, sort_keys=True) + "\n" for record in self._in_order)
         md, png = super().files(frame).items()
         return dict([(RECORDS, records), md, ("table.csv", frame.to_csv(index=False, float_format="%.6g")), png])
 
@@ -76,6 +77,7 @@ class MainTable(Page):
         elif not any(out.glob("*/result.json")):  # a folder of runs keeps what its sweeps set out to do
             (out / MANIFEST).unlink(missing_ok=True)
 
+    @cached_property
     def _in_order(self) -> list[Record]:
         """The records by row and seed, without the folders of the machine."""
         order = sorted(
