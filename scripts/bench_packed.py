@@ -27,9 +27,8 @@ from torch.nn import functional as F
 import binlit
 from binlit.conversion import convert
 from binlit.model import Mlp
-from binlit.report import around_table
-from binlit.results.markdown import markdown_table
 from binlit.results.record import hardware
+from binlit.results.text import around_table, markdown_page, markdown_table
 from binlit.runtime import PackedModel, native
 from binlit.runtime.bits import pack
 from binlit.runtime.geometry import patches
@@ -110,7 +109,7 @@ def show(content: dict[str, Any]) -> None:
 
 def markdown(content: dict[str, Any]) -> str:
     """The same as Markdown."""
-    return "\n".join([*markdown_table(HEADINGS, cells(content), HEADINGS[2:]), "", f"{said(content)}.", ""])
+    return markdown_page(markdown_table(HEADINGS, cells(content), HEADINGS[2:]), f"{said(content)}.")
 
 
 def products(kernel: NativeKernel, draw: np.random.Generator) -> dict[str, dict[str, Run]]:

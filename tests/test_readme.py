@@ -17,7 +17,7 @@ from torch import nn
 from binlit.catalogue import packaged
 from binlit.config import check
 from binlit.paths import config_dir
-from binlit.report import insert_table
+from binlit.results.text import insert_table
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from hydra import compose, initialize_config_dir
 from binlit.config import check
 from binlit.errors import ConfigError
 from binlit.paths import config_dir
-from binlit.report import write_report
+from binlit.results.pages.main_table import MainTable
 from binlit.results.record import read_manifest, read_records
 from binlit.stopping import Stopped, stopped_by_signals
 from binlit.task import Learning
@@ -268,7 +268,7 @@ def test_each_folder_has_the_manifest_of_its_own_jobs_and_lines_say_what_varies(
         assert len(manifest) == 2
         assert {line["fingerprint"] for line in manifest} == {record["fingerprint"] for record in records}
         assert sorted(record["status"] for record in records) == ["failed", "ok"]
-        write_report(records, manifest, tmp_path / name)
+        MainTable(records, name, expected=manifest).write(tmp_path / name)
         table = (tmp_path / name / "table.md").read_text()
         assert "missing" not in table
         assert "failed: none none none none, seed 0: diverged in epoch 1: " in table, table

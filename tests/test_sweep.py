@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from binlit.report import write_report
+from binlit.results.pages.main_table import MainTable
 from binlit.results.record import read_manifest, read_records
 
 SMALL = ["model=mlp", "dataset.batch_size=256", "logger=none"]
@@ -95,7 +95,7 @@ def test_a_sweep_killed_three_times_ends_as_an_unbroken_one(tmp_path, command, l
 
     tables = []
     for folder in (whole, broken):
-        write_report(read_records(folder), read_manifest(folder), folder / "report")
+        MainTable(read_records(folder), "t", expected=read_manifest(folder)).write(folder / "report")
         tables.append((folder / "report" / "table.csv").read_bytes())
     assert tables[0] == tables[1]
     left, right = records(whole), records(broken)

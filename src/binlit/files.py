@@ -107,11 +107,19 @@ def check_regular(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Holds the lock file for one process; others wait. The lock goes with the process, however it ends."""
+def alone(lock: Path, waiting: str = "") -> Iterator[None]:
+    """Holds the lock file for one process; others wait, and say so where there is something to say.
+
+    The lock goes with the process, however it ends.
+    """
     while True:
         with lock.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    print(waiting, flush=True)
+                fcntl.flock(handle, fcntl.LOCK_EX)
             if not os.path.exists(lock) or not os.path.samestat(lock.stat(), os.fstat(handle.fileno())):  # noqa: PTH110
                 continue  # whoever held it has removed it
             yield

@@ -28,7 +28,7 @@ def job(cfg: DictConfig) -> None:
     load_libraries()
     from rich.progress import track
 
-    from binlit.laboratory.report import write_study
+    from binlit.laboratory.report import Study
     from binlit.laboratory.study import measurements
     from binlit.results.folder import made
     from binlit.run.build import set_threads
@@ -37,7 +37,7 @@ def job(cfg: DictConfig) -> None:
     set_threads(study["threads"])
     jobs = measurements(study)
     records = [run() for run in track(jobs, "measuring", disable=not sys.stdout.isatty())]
-    write_study(records, out)
+    Study(records).write(out)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,19 @@ evaluations.md (nets that binlit.evaluate tested again).
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from binlit import __version__
 from binlit.command.entry import USAGE_ERROR, complain
 from binlit.command.words import LineParser
 from binlit.errors import ConfigError
-from binlit.files import check_regular, write_whole
-from binlit.paths import MANIFEST, RECORDS
 from binlit.results.folder import usable
-from binlit.results.record import Record, latest, portable, read_manifest, read_records
+from binlit.results.record import Record, latest, read_manifest, read_records
+from binlit.results.text import around_table, insert_table
+
+if TYPE_CHECKING:
+    from binlit.results.page import Page
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,15 +41,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"binlit {__version__}")
     try:
         args = parser.parse_args(arguments)
-        check_arguments(args)
-        report(args)
+        out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
+        check_arguments(args, out)
+        report(args, out)
     except (FileNotFoundError, ConfigError) as error:
         complain(error)
         return USAGE_ERROR
     return 0
 
 
-def report(args: argparse.Namespace) -> None:
+def report(args: argparse.Namespace, out: Path) -> None:
     """Prints and writes what the arguments ask for.
 
     Raises:
@@ -55,47 +58,54 @@ def report(args: argparse.Namespace) -> None:
         ConfigError: there is nothing to make a table of, a folder cannot be written, or an argument is wrong.
     """
     records = [record for source in args.source for record in read_records(source)]
-    out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
-    studies = sum("kind" in record for record in records)
-    if 0 < studies < len(records):
-        raise ConfigError(f"{args.source[0]} holds studies of gradients and runs: report the one or the others")
     with usable(out, "choose another with --out FOLDER"):
-        if studies:
-            from binlit.laboratory.report import write_study
-
-            write_study(records, out)
-        else:
-            write_pages(records, out, args)
+        for page in pages_of(records, args):
+            if page.applies():
+                page.write(out)
         if args.into:
             insert_table(args.into, out)
 
 
-def write_pages(records: list[Record], out: Path, args: argparse.Namespace) -> None:
-    """The table of runs, and the pages beside it.
+def pages_of(records: list[Record], args: argparse.Namespace) -> list[Page]:
+    """The pages that there may be of these records, in the order in which they are written.
 
     Raises:
-        ConfigError: there are only trial runs, or --against fits no row.
-        OSError: `out` cannot be written.
+        ConfigError: there are only trial runs, or both runs and studies of gradients.
     """
+    from binlit.laboratory.report import Study  # here, as pandas takes longer than a slip of the command line should
+    from binlit.results.pages.episodes import Episodes
+    from binlit.results.pages.evaluations import Evaluations
+    from binlit.results.pages.main_table import MainTable, title_of
+    from binlit.results.pages.paired import Paired
+    from binlit.results.pages.passes import Passes
+    from binlit.results.pages.sites import Sites
+
+    studies = sum("kind" in record for record in records)
+    if 0 < studies < len(records):
+        raise ConfigError(f"{args.source[0]} holds studies of gradients and runs: report the one or the others")
+    if studies:
+        return [Study(records)]
     records = [record for record in latest(records) if not record["config"]["trainer"].get("fast_dev_run")]
     if not records:
         raise ConfigError(f"{args.source[0]} holds trial runs only (fast_dev_run): there is nothing to report")
     noted = [job for source in args.source if source.is_dir() for job in read_manifest(source)]
     expected = list({job["fingerprint"]: job for job in noted}.values())  # two sweeps may have set out to do the same
-    write_report(records, expected, out, args.title)
-    if args.against:
-        write_paired(records, out, args.against)
-    if args.sites:
-        from binlit.results.sites import SITES, sites_markdown
+    title = args.title or title_of(records)
+    return [
+        MainTable(records, title, expected=expected),
+        Paired(records, title, args.against),
+        Sites(records, title, args.sites),
+        Passes(records, title, counted_passes if args.passes else None),
+        Episodes(records, title),
+        Evaluations(records, title),
+    ]
 
-        write_whole(out / SITES, sites_markdown(records))
-        print(f"written: {out / SITES}")
-    if args.passes:
-        write_passes(records, out)
-    if any(record.get("episodes") for record in records):
-        write_episodes(records, out, args.title or title_of(records))
-    if any(record.get("evaluations") for record in records):
-        write_evaluations(records, out, args.title or title_of(records))
+
+def counted_passes(record: Record) -> int:
+    """The passes of a training step, counted on the record's net."""
+    from binlit.run.passes import passes_of  # here, as it loads torch
+
+    return passes_of(record)
 
 
 def given_path(text: str) -> Path:
@@ -105,13 +115,12 @@ def given_path(text: str) -> Path:
     return Path(text)
 
 
-def check_arguments(args: argparse.Namespace) -> None:
+def check_arguments(args: argparse.Namespace, out: Path) -> None:
     """Refuses what could not be written in the end, before anything is read.
 
     Raises:
         ConfigError: naming the argument.
     """
-    out = args.out or (args.source[0] if args.source[0].is_dir() else args.source[0].parent)
     with usable(out, "choose another with --out FOLDER"):
         is_file = args.out is not None and args.out.exists() and not args.out.is_dir()
     if is_file:
@@ -125,118 +134,6 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise ConfigError(f"--into: {error}") from error
     if args.against is not None and not all(args.against.partition("=")):
         raise ConfigError(f"--against {args.against} must be KEY=VALUE, such as anneal=none")
-
-
-def title_of(records: list[Record]) -> str:
-    """The experiment's name, data set and net."""
-    config = records[0]["config"]
-    return f"{_experiment(records)} ({config['dataset']['name']}, {config['model']['name']})"
-
-
-def _experiment(records: list[Record]) -> str:
-    return "+".join(sorted({record["experiment"] for record in records}))
-
-
-def write_report(records: list[Record], expected: list[Record], out: Path, title: str | None = None) -> None:
-    """Prints the table, then writes its four files into `out`, each whole or not at all."""
-    from binlit.results.picture import to_picture
-    from binlit.results.show import footnotes, to_console, to_markdown
-    from binlit.results.table import build_table, published_source
-
-    title = title or title_of(records)
-    experiment = _experiment(records)
-    table = build_table(records, expected, experiment)
-    to_console(table, title)
-    out.mkdir(parents=True, exist_ok=True)
-    order = sorted(records, key=lambda record: (json.dumps(record["row"], sort_keys=True), record["seed"]))
-    order = [record | {"config": portable(record["config"])} for record in order]
-    write_whole(out / RECORDS, "".join(json.dumps(record, sort_keys=True) + "\n" for record in order))
-    write_whole(out / "table.csv", table.to_csv(index=False, float_format="%.6g"))
-    write_whole(out / "table.md", to_markdown(table, title, footnotes(order, published_source(experiment))))
-    have = {record["fingerprint"] for record in records}
-    missing = [job for job in expected if job["fingerprint"] not in have]
-    if missing:  # so that the holes stay known beside the table
-        write_whole(out / MANIFEST, json.dumps(missing, indent=1) + "\n")
-    elif not any(out.glob("*/result.json")):  # a folder of runs keeps what its sweeps set out to do
-        (out / MANIFEST).unlink(missing_ok=True)
-    to_picture(table, title, out / "table.png")
-    print(f"written: {', '.join(str(out / name) for name in (RECORDS, 'table.md', 'table.csv', 'table.png'))}")
-
-
-def write_paired(records: list[Record], out: Path, against: str) -> None:
-    """Writes paired.md, rows against the row where `against` ("anneal=none") holds.
-
-    Raises:
-        ConfigError: `against` is no KEY=VALUE, or no row has it.
-    """
-    from binlit.results.paired import PAIRED, paired_markdown, paired_table
-
-    key, equals, base = against.partition("=")
-    if not (key and equals and base):
-        raise ConfigError(f"--against {against} must be KEY=VALUE, such as anneal=none")
-    try:
-        table = paired_table(records, key, base)
-    except ValueError as error:
-        raise ConfigError(f"--against {against}: {error}") from error
-    write_whole(out / PAIRED, paired_markdown(table, key, base))
-    print(f"written: {out / PAIRED}")
-
-
-def write_passes(records: list[Record], out: Path) -> None:
-    """Writes passes.md and passes.png."""
-    from binlit.results.passes import passes_markdown, passes_picture, passes_table
-    from binlit.run.passes import passes_of
-
-    table = passes_table(records, passes_of)
-    write_whole(out / "passes.md", passes_markdown(table))
-    passes_picture(table, out / "passes.png")
-    print(f"written: {out / 'passes.md'}, {out / 'passes.png'}")
-
-
-def write_episodes(records: list[Record], out: Path, title: str) -> None:
-    """Writes episodes.md: few-shot rows against the one with no binary layer, over the same episodes."""
-    from binlit.results.episodes import EPISODES, episode_table, episodes_markdown
-
-    write_whole(out / EPISODES, episodes_markdown(episode_table(records), title))
-    print(f"written: {out / EPISODES}")
-
-
-def write_evaluations(records: list[Record], out: Path, title: str) -> None:
-    """Writes evaluations.md: what `binlit.evaluate` found for nets that it tested in other ways."""
-    from binlit.results.evaluations import EVALUATIONS_PAGE, evaluation_table, evaluations_markdown
-
-    write_whole(out / EVALUATIONS_PAGE, evaluations_markdown(evaluation_table(records), title))
-    print(f"written: {out / EVALUATIONS_PAGE}")
-
-
-def insert_table(page: Path, out: Path) -> None:
-    """Puts the table of `out`/table.md between `<!-- table: NAME -->` and `<!-- end of table -->`, NAME being out's.
-
-    Raises:
-        ConfigError: the page cannot be read, or has no such marks.
-    """
-    before, after = around_table(page, out.name)
-    rows = [line for line in (out / "table.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    write_whole(page, f"{before}\n\n" + "\n".join(rows) + f"\n\n{after}")
-
-
-def around_table(page: Path, name: str) -> tuple[str, str]:
-    """The page up to its mark `<!-- table: name -->`, and from `<!-- end of table -->` on, both marks included.
-
-    Raises:
-        ConfigError: the page cannot be read, or has no such marks.
-    """
-    start, end = f"<!-- table: {name} -->", "<!-- end of table -->"
-    try:
-        check_regular(page)
-        before, found, rest = page.read_text(encoding="utf-8").partition(start)
-    except (OSError, UnicodeDecodeError) as error:
-        why = "it is no text" if isinstance(error, ValueError) else (error.strerror or str(error)).lower()
-        raise ConfigError(f"{page} cannot be read: {why}; give a Markdown page") from error
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ConfigError(f"{page} has no place for the table: add the lines {start} and {end}")
-    return before + start, end + after
 
 
 if __name__ == "__main__":

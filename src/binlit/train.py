@@ -25,7 +25,8 @@ from binlit.catalogue import Config
 from binlit.command.entry import USAGE_ERROR, complain, run_hydra
 from binlit.config import check, fingerprint
 from binlit.errors import ConfigError
-from binlit.results.record import finished, locked, new_record, read_record, set_aside, write_record
+from binlit.results.folder import locked, set_aside
+from binlit.results.record import finished, new_record, read_record, write_record
 from binlit.results.setting import setting_of
 from binlit.run.quick_import import load_libraries
 from binlit.stopping import Stopped, end_with_parent, stopped_behind, stopped_by_signals

@@ -108,7 +108,8 @@ def _note(sweep: DictConfig, jobs: list[Job]) -> list[Path]:
     from binlit.config import row_of
     from binlit.files import remove_leftovers
     from binlit.paths import MANIFEST
-    from binlit.results.record import locked, read_manifest, write_whole
+    from binlit.results.folder import locked, write_over
+    from binlit.results.record import read_manifest
     from binlit.results.setting import given, resolved, varying
 
     differing = varying([given(job.words) for job in jobs])
@@ -125,10 +126,10 @@ def _note(sweep: DictConfig, jobs: list[Job]) -> list[Path]:
             remove_leftovers(folder / MANIFEST)
             continue
         with locked(folder):
-            write_whole(folder / "multirun.yaml", OmegaConf.to_yaml(sweep))
+            write_over(folder / "multirun.yaml", OmegaConf.to_yaml(sweep))
             for line in read_manifest(folder):
                 expected.setdefault(line["fingerprint"], line)  # a table may be filled by several sweeps
-            write_whole(folder / MANIFEST, json.dumps(list(expected.values()), indent=1) + "\n")
+            write_over(folder / MANIFEST, json.dumps(list(expected.values()), indent=1) + "\n")
     return folders
 
 

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from binlit.report import main
-from binlit.results.episodes import episode_table, episodes_markdown
+from binlit.results.pages.episodes import Episodes
+from binlit.results.pages.main_table import MainTable
 
 
 def record(layer: str, seed: int, counts: list[int], kind: str = "5w1s", **row: str) -> dict:
@@ -36,8 +37,13 @@ RECORDS = [
 ]
 
 
+def text(records: list[dict], title: str = "t") -> str:
+    page = Episodes(records, title)
+    return page.markdown(page.frame())
+
+
 def test_difference_is_paired_by_episode_over_the_seeds_that_both_have():
-    table = episode_table(RECORDS)
+    table = Episodes(RECORDS).frame()
     assert table["layer"].tolist() == ["none", "2"]
     base, row = table.to_dict("records")
     less = 100 / 75 * np.mean([np.subtract(RECORDS[2 + s]["episodes"]["5w1s"], RECORDS[s]["episodes"]["5w1s"])
@@ -60,7 +66,7 @@ def test_difference_is_paired_by_episode_over_the_seeds_that_both_have():
 
 def test_page_has_a_part_for_each_kind_and_the_shares_of_mixed_rows():
     records = [*RECORDS, record("none", 0, [9, 9], "20w5s"), record("2", 0, [70, 66, 55, 68], share="0.5")]
-    page = episodes_markdown(episode_table(records), "title")
+    page = text(records)
     assert "## 5-way 1-shot" in page
     assert "## 20-way 5-shot" in page
     assert "| share |" in page
@@ -70,13 +76,13 @@ def test_page_has_a_part_for_each_kind_and_the_shares_of_mixed_rows():
 def test_report_writes_the_page(tmp_path):
     (tmp_path / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in RECORDS))
     assert main([str(tmp_path)]) == 0
-    assert (tmp_path / "episodes.md").read_text() == episodes_markdown(episode_table(RECORDS), "few (d, m)")
+    assert (tmp_path / "episodes.md").read_text() == text(RECORDS, "few (d, m)")
 
 
 def test_rows_that_were_tested_on_fewer_episodes_are_not_paired_and_one_episode_has_no_interval():
-    table = episode_table([record("none", 0, [75, 70]), record("2", 0, [70, 66, 55])])
+    table = Episodes([record("none", 0, [75, 70]), record("2", 0, [70, 66, 55])]).frame()
     assert np.isnan(table["difference"].tolist()).all()
-    page = episodes_markdown(episode_table([record("none", 0, [75]), record("2", 0, [60])]), "t")
+    page = text([record("none", 0, [75]), record("2", 0, [60])])
     assert "nan" not in page
     assert "| 80.00 |" in page
 
@@ -89,7 +95,7 @@ def test_recipes_are_kept_apart_and_compared_with_their_own_base():
             changed.append(one | {"config": config, "fingerprint": f"{one['fingerprint']}{rate}"})
         return changed
 
-    table = episode_table([*at(0.1, RECORDS[:4]), *at(0.2, [record("none", 0, [10] * 4), record("2", 0, [20] * 4)])])
+    table = Episodes([*at(0.1, RECORDS[:4]), *at(0.2, [record("none", 0, [10] * 4), record("2", 0, [20] * 4)])]).frame()
     lines = {(line["setting"], line["layer"]): line for line in table.to_dict("records")}
     assert len(lines) == 4
     assert lines["optimizer.lr=0.2", "2"]["difference"] == pytest.approx(100 * 10 / 75)
@@ -99,5 +105,18 @@ def test_recipes_are_kept_apart_and_compared_with_their_own_base():
 def test_rows_that_met_other_episodes_are_not_paired():
     other = record("2", 0, [1] * 6)
     other["config"] = other["config"] | {"dataset": other["config"]["dataset"] | {"test_episodes": 6}}
-    table = episode_table([RECORDS[0], other])
+    table = Episodes([RECORDS[0], other]).frame()
     assert math.isnan(table["difference"].iloc[1])
+
+
+def test_rows_of_several_settings_stand_as_in_the_main_table_whatever_their_fingerprints():
+    def run(layer: str, rate: float, finished: str, print_of: str) -> dict:
+        one = record(layer, 0, [10] * 4)
+        config = one["config"] | {"optimizer": {"lr": rate}}
+        return one | {"config": config, "finished": finished, "fingerprint": print_of}
+
+    runs = [run("2", 0.3, "2026-03", "2-a"), run("2", 0.1, "2026-01", "2-c"), run("2", 0.2, "2026-02", "2-b")]
+    for order in (runs, runs[::-1], [run("none", 0.1, "2026-04", "2-d"), *runs]):
+        page, table = Episodes(order).frame(), MainTable(order).frame()
+        assert page["setting"].tolist() == table["setting"].tolist()
+        assert page["setting"].tolist()[-3:] == [f"optimizer.lr={rate}" for rate in (0.1, 0.2, 0.3)]

@@ -16,17 +16,15 @@ from test_evaluations import again
 from binlit.errors import ConfigError
 from binlit.paths import EVALUATIONS, MANIFEST, RECORD, RECORDS
 from binlit.report import main
+from binlit.results.folder import FolderError, locked, set_aside
 from binlit.results.record import (
-    FolderError,
     finished,
     keep_evaluation,
     latest,
-    locked,
     read_evaluations,
     read_manifest,
     read_record,
     read_records,
-    set_aside,
     write_record,
 )
 from binlit.results.table import build_table

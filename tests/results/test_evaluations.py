@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from binlit.report import main
-from binlit.results.evaluations import evaluation_table, evaluations_markdown
+from binlit.results.pages.evaluations import Evaluations
 
 PLAIN = {"layer": "none", "mode": "none", "estimator": "none", "anneal": "none"}
 DRAWN = {"layer": "1", "mode": "stochastic", "estimator": "st", "anneal": "none"}
@@ -42,7 +42,8 @@ RECORDS = [
 
 
 def test_every_way_of_testing_has_a_line_and_its_cost_is_paired_by_seed():
-    table = evaluation_table(RECORDS).set_index("tested")
+    tested = Evaluations(RECORDS, "t")
+    table = tested.frame().set_index("tested")
     assert table.index.tolist() == ["", "one draw", "mean of 20 draws", "thresholded"]
     mean = table.loc["mean of 20 draws"]
     assert mean["acc"] == pytest.approx(80)
@@ -52,7 +53,7 @@ def test_every_way_of_testing_has_a_line_and_its_cost_is_paired_by_seed():
     own = table.loc["one draw"]
     assert (own["n"], own["acc"], own["cost"]) == (3, pytest.approx((70 + 72 + 10) / 3), pytest.approx((10 + 12) / 2))
     assert table.loc["", "acc"] == pytest.approx(82)
-    page = evaluations_markdown(evaluation_table(RECORDS), "t")
+    page = tested.markdown(tested.frame())
     assert "| layer | mode | estimator | tested with | n | accuracy % | cost |" in page
     assert "| 1 | stochastic | st | mean of 20 draws | 2 | 80.00 ± 38.12 | +2.00 ± 12.71 |" in page
     assert "| none | – | – | – | 2 | 82.00" in page

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from binlit.results.paired import paired_markdown, paired_table
-from binlit.results.passes import passes_table
+from binlit.results.pages.paired import Paired
+from binlit.results.pages.passes import Passes
 from binlit.run.passes import passes_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "results"
@@ -29,7 +29,8 @@ def test_differences_are_paired_by_seed_and_their_interval_is_that_of_the_t_test
     base, other = [0.90, 0.95, 0.97], [0.91, 0.965, 0.975]
     records = [record("none", s, a) for s, a in enumerate(base)] + [record("cosine", s, a) for s, a in enumerate(other)]
     records += [record("cosine", 7, 0.1), record("none", 0, 0.5, layer="none")]  # no partner; no binary layer
-    table = paired_table(records[::-1], "anneal", "none")
+    paired = Paired(records[::-1], asked="anneal=none")
+    table = paired.frame()
     (line,) = table.to_dict("records")
     result = stats.ttest_rel(other, base)
     low, high = result.confidence_interval(0.95)
@@ -37,13 +38,13 @@ def test_differences_are_paired_by_seed_and_their_interval_is_that_of_the_t_test
     assert line["difference"] == pytest.approx(100 * (low + high) / 2)
     assert line["difference_ci95"] == pytest.approx(100 * (high - low) / 2)
     assert (line["flat"], line["flat_base"]) == (0.75, 0.25)
-    page = paired_markdown(table, "anneal", "none")
+    page = paired.markdown(table)
     assert "| 1 | stochastic | st | cosine | 3 | +1.00 ± " in page
 
 
 def test_a_base_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="anneal=linear has no row to compare with; anneal is cosine, none here"):
-        paired_table([record("none", 0, 0.9), record("cosine", 0, 0.9)], "anneal", "linear")
+        Paired([record("none", 0, 0.9), record("cosine", 0, 0.9)], asked="anneal=linear").frame()
 
 
 def test_passes_are_counted_on_the_net():
@@ -53,5 +54,5 @@ def test_passes_are_counted_on_the_net():
     for (layer, estimator), passes in wanted.items():
         one = next(r for r in records if (r["row"]["layer"], r["row"]["estimator"]) == (layer, estimator))
         assert passes_of(one) == passes
-    table = passes_table(records[:3], passes_of)
+    table = Passes(records[:3], asked=passes_of).frame()
     assert list(table.columns) == ["layer", "estimator", "passes", "accuracy", "n"]

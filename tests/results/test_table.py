@@ -10,10 +10,11 @@ import pytest
 from scipy import stats
 
 from binlit.interval import interval
-from binlit.report import main, write_report
-from binlit.results.record import read_records, set_aside, write_record
-from binlit.results.show import cells, to_markdown
-from binlit.results.sites import sites_markdown
+from binlit.report import main
+from binlit.results.folder import set_aside
+from binlit.results.pages.main_table import MainTable, cells
+from binlit.results.pages.sites import Sites
+from binlit.results.record import read_records, write_record
 from binlit.results.table import build_table, published_rows, variants_of
 
 NONE = {"layer": "none", "mode": "none", "estimator": "none", "anneal": "none"}
@@ -79,7 +80,7 @@ def test_failed_and_missing_runs_are_shown():
     assert table.loc["none", ["n", "failed", "missing"]].tolist() == [0, 0, 1]
     text = cells(table.reset_index())
     assert text.loc[1, "failed"] == "1"
-    assert "accuracy % | cost" in to_markdown(table.reset_index(), "t", [])
+    assert "accuracy % | cost" in MainTable(records, "t").markdown(table.reset_index())
 
 
 def test_two_recipes_are_never_averaged():
@@ -162,7 +163,9 @@ def test_runs_set_aside_are_kept_and_not_reported(tmp_path):
 
 
 def test_title_and_footnotes_come_from_the_records(tmp_path):
-    write_report([record(ST1, 0, 0.9), record(ST1, 1, None)], [], tmp_path)
+    for i, one in enumerate([record(ST1, 0, 0.9), record(ST1, 1, None)]):
+        write_record(tmp_path / str(i), one)
+    assert main([str(tmp_path)]) == 0
     text = (tmp_path / "table.md").read_text()
     assert text.startswith("# mnist_table (d, m)")
     assert "failed: 1 stochastic st none, seed 1: ValueError: no" in text
@@ -175,7 +178,8 @@ def watched(seed: int, ones: float, flips: float, lr: float) -> dict:
 
 
 def test_sites_average_seeds_and_not_recipes():
-    page = sites_markdown([watched(0, 0.4, 0.02, 0.1), watched(1, 0.6, 0.04, 0.1), watched(0, 0.9, 0.000234, 1.0)])
+    runs = [watched(0, 0.4, 0.02, 0.1), watched(1, 0.6, 0.04, 0.1), watched(0, 0.9, 0.000234, 1.0)]
+    page = Sites(runs).markdown(Sites(runs).frame())
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| 1 ")]
     assert [row[-3:] for row in rows] == [
         ["optimizer.lr=0.1", "2", "50.0"], ["optimizer.lr=1", "1", "90.0"],  # bits on

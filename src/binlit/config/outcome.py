@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from typing import Any
@@ -65,7 +64,7 @@ def weight_name(cfg: Config) -> str:
 
 def decisive(cfg: Config) -> Config:
     """The part of the config that decides the outcome, settings without effect left out."""
-    cfg = copy.deepcopy({key: value for key, value in cfg.items() if key not in WITHOUT_EFFECT})
+    cfg = {k: dict(v) if isinstance(v, dict) else v for k, v in cfg.items() if k not in WITHOUT_EFFECT}
     last = chosen_by(cfg) is None
     cfg["callbacks"] = {name: node for name, node in cfg["callbacks"].items() if not _is_plain_callback(node)}
     if last:

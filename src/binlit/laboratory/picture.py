@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from binlit.files import whole
 from binlit.results.colours import colour, family, unbiased
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MARKS = ("o", "s", "^", "D", "v", "P")
 SHADES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
-def draw_figures(table: pd.DataFrame, path: Path) -> None:
+def draw_figures(table: pd.DataFrame) -> Figure:
     """Bias, variance at equal cost and cosine of one estimate: a line for each estimator, a mark for each net."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     names = list(dict.fromkeys(table["estimator"]))[::-1]
     nets = list(dict.fromkeys(zip(table["net"], table["steps"], strict=True)))
-    figure = Figure(figsize=(12, 2 + 0.28 * len(names)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(12, 2 + 0.28 * len(names)), layout="constrained", dpi=120)
     axes = figure.subplots(1, 3, sharey=True)
     lines: list[dict[str, Any]] = [{str(k): v for k, v in line.items()} for line in table.to_dict("records")]
     for line in lines:
@@ -53,22 +52,19 @@ def draw_figures(table: pd.DataFrame, path: Path) -> None:
         for i, net in enumerate(nets)
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(nets), frameon=False, fontsize=9)
-    with whole(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    return figure
 
 
 def _net(units: str, steps: int) -> str:
     return f"{units} units, " + (f"{steps} steps" if steps else "initial")
 
 
-def draw_toys(toys: Sequence[dict[str, Any]], path: Path) -> None:
+def draw_toys(toys: Sequence[dict[str, Any]]) -> Figure:
     """p against the step: biased rules on the left, unbiased ones on the right, a row for each target."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     targets = list(dict.fromkeys(toy["target"] for toy in toys))
-    figure = Figure(figsize=(12, 1 + 4 * len(targets)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(12, 1 + 4 * len(targets)), layout="constrained", dpi=110)
     axes = figure.subplots(len(targets), 2, sharex=True, sharey=True, squeeze=False)
     for toy in toys:
         group = family(toy["estimator"])
@@ -94,5 +90,4 @@ def draw_toys(toys: Sequence[dict[str, Any]], path: Path) -> None:
         row[0].set_ylabel("p = P(b = 1)")
     for ax in axes[-1]:
         ax.set_xlabel("step of Adam")
-    with whole(path) as file:
-        figure.savefig(file, format="png", dpi=110)
+    return figure

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
-from binlit.files import write_whole
+from binlit.laboratory.picture import draw_figures, draw_toys
 from binlit.paths import RECORDS
 from binlit.results.colours import family
-from binlit.results.markdown import markdown_table
+from binlit.results.page import Page
+from binlit.results.reading import Record
+from binlit.results.text import markdown_page, markdown_table, print_table
 
-Record = dict[str, Any]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 HEADINGS = {
     "estimator": "estimator", "surrogate": "p of the bit", "bias": "relative bias", "variance": "variance",
     "cosine": "cosine", "cosine_one": "cosine of one", "passes": "passes",
     "variance_at_equal_cost": "variance × passes", "microseconds": "µs",
+}  # fmt: skip
+FORMS = {
+    "variance": ".2f", "cosine": ".3f", "cosine_one": ".3f", "variance_at_equal_cost": ".2f", "microseconds": ".0f",
 }  # fmt: skip
 NOTES = (
     "relative bias: |mean estimate − g| / |g|, g the exact gradient of the layers that learn through a binary unit, ± "
@@ -33,46 +36,56 @@ NOTES = (
 )
 
 
-def write_study(records: Sequence[Record], out: Path) -> None:
-    """Prints the tables and writes records.jsonl, table.md, table.csv, gradients.png and toys.png into `out`."""
-    from binlit.laboratory.picture import draw_figures, draw_toys
+TOY = "Toy: p after the last step"
 
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / RECORDS, "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
-    lines = [_line(record) for record in records if record["kind"] == "enumeration"]
-    toys = [record for record in records if record["kind"] == "toy"]
-    table = pd.DataFrame(lines)
-    page, written = ["# Gradient estimators against exact enumeration", ""], [RECORDS, "table.md"]
-    if lines:
-        for net, steps in dict.fromkeys(zip(table["net"], table["steps"], strict=True)):
-            part = table.loc[(table["net"] == net) & (table["steps"] == steps), :]
-            title = f"{net} binary units, " + (f"after {steps} steps of training" if steps else "at initialisation")
-            text = cells(part)
-            _print(text, title)
-            page += [f"## {title}", "", *markdown(text), ""]
-        page += [f"{note}\n" for note in NOTES]
-        write_whole(out / "table.csv", table.to_csv(index=False, float_format="%.6g"))
-        draw_figures(table, out / "gradients.png")
-        written += ["table.csv", "gradients.png"]
-    if toys:
-        text = toy_cells(toys)
-        _print(text, "Toy: p after the last step")
-        page += ["## Toy: p after the last step", "", *markdown(text), ""]
-        steps, copies = toys[0]["config"]["toys"]["steps"], toys[0]["config"]["toys"]["copies"]
-        page += [
-            f"Minimise E[(b − t)²] from p = 0.7: {steps} steps of Adam, {copies} draws a step. The minimum is p = 0.\n"
-        ]
-        draw_toys(toys, out / "toys.png")
-        written += ["toys.png"]
-    made = records[0]
-    page += [
-        f"{made['config']['draws']} draws of each, {made['config']['examples']} examples, seed "
-        f"{made['config']['seed']}; "
-        f"made on {made['hardware']['processor']}, {made['hardware']['threads']} thread(s), torch "
-        f"{made['versions']['torch']}, by python -m binlit.gradients.\n"
-    ]
-    write_whole(out / "table.md", "\n".join(page))
-    print(f"written: {', '.join(str(out / name) for name in written)}")
+
+class Study(Page):
+    """A study of gradients: records.jsonl, table.md, table.csv, gradients.png and toys.png."""
+
+    name = "table"
+
+    def frame(self) -> pd.DataFrame:
+        """One line for each estimator, net and number of steps: its figures against enumeration, without the toys."""
+        return pd.DataFrame([_line(record) for record in self.records if record["kind"] == "enumeration"])
+
+    def markdown(self, frame: pd.DataFrame) -> str:
+        parts = ["# Gradient estimators against exact enumeration"]
+        for title, text in _by_net(frame).items():
+            parts += [f"## {title}", _table(text)]
+        parts += NOTES if len(frame) else ()
+        if toys := self._toys():
+            steps, copies = toys[0]["config"]["toys"]["steps"], toys[0]["config"]["toys"]["copies"]
+            parts += [
+                f"## {TOY}",
+                _table(toy_cells(toys)),
+                f"Minimise E[(b − t)²] from p = 0.7: {steps} steps of Adam, {copies} draws a step. "
+                "The minimum is p = 0.",
+            ]
+        config, hardware, versions = (self.records[0][name] for name in ("config", "hardware", "versions"))
+        return markdown_page(
+            *parts,
+            f"{config['draws']} draws of each, {config['examples']} examples, seed {config['seed']}; made on "
+            f"{hardware['processor']}, {hardware['threads']} thread(s), torch {versions['torch']}, "
+            "by python -m binlit.gradients.",
+        )
+
+    def files(self, frame: pd.DataFrame) -> dict[str, str | Figure]:
+        records = "".join(json.dumps(record, sort_keys=True) + "\n" for record in self.records)
+        files: dict[str, str | Figure] = {RECORDS: records, "table.md": self.markdown(frame)}
+        if len(frame):
+            files |= {"table.csv": frame.to_csv(index=False, float_format="%.6g"), "gradients.png": draw_figures(frame)}
+        if toys := self._toys():
+            files["toys.png"] = draw_toys(toys)
+        return files
+
+    def show(self, frame: pd.DataFrame) -> None:
+        """Prints a table for each net, and the toys'."""
+        toys = {TOY: toy_cells(self._toys())} if self._toys() else {}
+        for title, text in (_by_net(frame) | toys).items():
+            print_table(text, title, list(text.columns[1:]))
+
+    def _toys(self) -> list[Record]:
+        return [record for record in self.records if record["kind"] == "toy"]
 
 
 def _line(record: Record) -> dict[str, Any]:
@@ -93,39 +106,31 @@ def _line(record: Record) -> dict[str, Any]:
     }
 
 
+def _by_net(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """{title: the table of one net as text}."""
+    if not len(table):
+        return {}
+    return {
+        f"{net} binary units, " + (f"after {steps} steps of training" if steps else "at initialisation"): cells(part)
+        for (net, steps), part in table.groupby(["net", "steps"], sort=False)  # pyright: ignore[reportGeneralTypeIssues]
+    }
+
+
 def cells(table: pd.DataFrame) -> pd.DataFrame:
     """The table as text."""
-    forms = {
-        "variance": ".2f",
-        "cosine": ".3f",
-        "cosine_one": ".3f",
-        "variance_at_equal_cost": ".2f",
-        "microseconds": ".0f",
-    }
     text = pd.DataFrame(index=table.index)
     for name, heading in HEADINGS.items():
-        if name == "bias":
-            pairs = zip(table["bias"], table["bias_error"], strict=True)
-            text[heading] = [f"{bias:.3f} ± {error:.3f}" for bias, error in pairs]
-        else:
-            text[heading] = [format(value, forms.get(name, "")) for value in table[name]]
+        text[heading] = [format(value, FORMS.get(name, "")) for value in table[name]]
+    pairs = zip(table["bias"], table["bias_error"], strict=True)
+    text[HEADINGS["bias"]] = [f"{bias:.3f} ± {error:.3f}" for bias, error in pairs]
     return text
 
 
-def toy_cells(toys: Sequence[Record]) -> pd.DataFrame:
+def toy_cells(toys: list[Record]) -> pd.DataFrame:
     """Final p, an estimator a row, a target a column."""
     frame = pd.DataFrame({"estimator": t["estimator"], f"t = {t['target']}": t["metrics"]["p"]} for t in toys)
     return frame.groupby("estimator", sort=False).first().map(lambda p: f"{p:.3f}").reset_index()
 
 
-def markdown(text: pd.DataFrame) -> list[str]:
+def _table(text: pd.DataFrame) -> str:
     return markdown_table(list(text.columns), text.itertuples(index=False), list(text.columns)[1:])
-
-
-def _print(text: pd.DataFrame, title: str) -> None:
-    shown = Table(title=title, title_justify="left")
-    for i, name in enumerate(text.columns):
-        shown.add_column(name, justify="right" if i else "left")
-    for row in text.itertuples(index=False):
-        shown.add_row(*row)
-    Console(width=None if Console().is_terminal else 160).print(shown)

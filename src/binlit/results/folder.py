@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from binlit.errors import ConfigError
-from binlit.files import refusal, remove_leftovers, write_whole
+from binlit.files import alone, refusal, remove_leftovers, write_whole
 from binlit.paths import EVALUATIONS, RECORD
 
 REMEDY = "choose another with output_dir=FOLDER"
@@ -62,12 +61,7 @@ def locked(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            handle = held.enter_context((folder / ".lock").open("w"))
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"waiting for the process that is at work in {folder}", flush=True)
-                fcntl.flock(handle, fcntl.LOCK_EX)
+            held.enter_context(alone(folder / ".lock", f"waiting for the process that is at work in {folder}"))
             for file in (RECORD, EVALUATIONS):
                 remove_leftovers(folder / file)
         except OSError as error:

@@ -21,11 +21,7 @@ from binlit.config import fingerprint, row_of
 from binlit.config.outcome import VERSION, version_of
 from binlit.files import append_line
 from binlit.paths import EVALUATIONS, MANIFEST, RECORD, RECORDS, repository
-from binlit.results.folder import FolderError as FolderError
-from binlit.results.folder import locked as locked
-from binlit.results.folder import set_aside as set_aside
-from binlit.results.folder import usable
-from binlit.results.folder import write_over as write_whole
+from binlit.results.folder import usable, write_over
 from binlit.results.reading import Record, name, read_lines, read_whole, sealed
 from binlit.results.shape import JOB, RUN, TEST, UnfitError, fit
 
@@ -72,7 +68,7 @@ def write_record(folder: Path, record: Record) -> Path:
     """
     with usable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        return write_whole(folder / RECORD, json.dumps(sealed(record), indent=1) + "\n")
+        return write_over(folder / RECORD, json.dumps(sealed(record), indent=1) + "\n")
 
 
 def read_record(folder: Path) -> Record | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,22 +16,13 @@ from binlit.config import decisive
 from binlit.config.outcome import same_numbers
 from binlit.interval import interval
 from binlit.paths import PACKAGE
-from binlit.results.record import Record, latest
+from binlit.results.reading import Record
+from binlit.results.record import latest
 
 KEYS = ("layer", "mode", "estimator", "anneal")
 EXTRAS = ("net", "weights", "weight", "threshold")  # in this order, others by the letter, `setting` last
 TELLING = (*KEYS, "net", "weights")  # what a published row is found by
 RowKey = tuple[tuple[str, str], ...]
-
-
-@dataclass
-class Group:
-    """The runs of one row."""
-
-    row: dict[str, str]
-    done: list[Record] = field(default_factory=list)
-    failed: list[Record] = field(default_factory=list)
-    missing: int = 0
 
 
 def build_table(
@@ -42,7 +33,7 @@ def build_table(
     Args:
         records: of runs, done and failed.
         expected: what a sweep set out to run (row, seed, fingerprint); what has no record counts as missing.
-        experiment: whose published numbers to put beside it; that of the records where not given.
+        experiment: whose published numbers to put beside it; those of the records where not given.
 
     Returns:
         Columns: the row's keys; n (runs done); acc and loss (mean), acc_ci95 and loss_ci95 (half-width of Student's
@@ -51,41 +42,45 @@ def build_table(
         NaN where there is none to compare with); failed, missing. Accuracies and their differences
         are in per cent and points, losses in nats.
     """
-    groups = _groups(records, expected)
-    published = published_rows(experiment or (records[0]["experiment"] if records else ""))
-    plain = {_telling(group.row) for group in groups.values()}
-    groups |= {key: Group(dict(key)) for key in published if key not in plain}  # a published row nobody has run
-    lines = [_line(group, published.get(_telling(group.row))) for group in groups.values()]
-    _add_costs(lines)
-    extras = [name for name in dict.fromkeys(name for line in lines for name in line) if name not in KEYS]
-    extras = [name for name in extras if any(name in group.row for group in groups.values())]
+    rows = runs_by_row(latest(records))
+    known = {run["fingerprint"] for runs in rows.values() for run in runs}
+    missing = Counter(row_key(job["row"]) for job in expected if job["fingerprint"] not in known)
+    published = published_rows(experiment or experiments_of(records))
+    run_by_nobody = published.keys() - {_telling(row) for row in (*rows, *missing)}
+    lines = [
+        {**dict(row), **_figures(rows.get(row, ()), published.get(_telling(row), {})), "missing": missing[row]}
+        for row in dict.fromkeys([*rows, *missing, *(row for row in published if row in run_by_nobody)])
+    ]
+    for line, base in zip(lines, bases_of(lines), strict=True):
+        line["acc_cost"] = base["acc"] - line["acc"] if base else np.nan
+    extras = list({name for row in (*rows, *missing, *run_by_nobody) for name, _ in row} - set(KEYS))
     extras.sort(key=lambda name: (EXTRAS.index(name) if name in EXTRAS else len(EXTRAS), name == "setting", name))
     figures = [
         "n", "acc", "acc_ci95", "acc_cost", "acc_published", "acc_difference", "loss", "loss_ci95", "loss_published",
         "failed", "missing",
     ]  # fmt: skip
-    return in_order(pd.DataFrame(lines, columns=[*KEYS, *extras, *figures]).fillna(dict.fromkeys(extras, "")))
+    lines.sort(key=_place)
+    return pd.DataFrame(lines, columns=[*KEYS, *extras, *figures]).fillna(dict.fromkeys(extras, ""))
 
 
-def _add_costs(lines: list[dict[str, Any]]) -> None:
-    for line in lines:
-        base = base_of(line, lines)
-        line["acc_cost"] = base["acc"] - line["acc"] if base else np.nan
-
-
-def base_of(row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The row with nothing binary that a row is compared with: of its own net and recipe, or the net's only one."""
-    plain = [other for other in rows if _is_plain(other) and other.get("net", "") == row.get("net", "")]
-    found = [other for other in plain if _settings(other) <= _settings(row)] or plain
-    return found[0] if len(found) == 1 else None
+def bases_of(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
+    """For each row the one with nothing binary that it is compared with: of its net and recipe, or the net's only one;
+    None where there is none."""
+    told = [(row, set(filter(None, str(row.get("setting", "")).split(", ")))) for row in rows]
+    plain: dict[str, list[tuple[Mapping[str, Any], set[str]]]] = {}
+    for row, settings in told:
+        if _is_plain(row):
+            plain.setdefault(row.get("net", ""), []).append((row, settings))
+    bases = []
+    for row, settings in told:
+        there = plain.get(row.get("net", ""), [])
+        found = [base for base, theirs in there if theirs <= settings] or [base for base, _ in there]
+        bases.append(found[0] if len(found) == 1 else None)
+    return bases
 
 
 def _is_plain(row: Mapping[str, Any]) -> bool:
     return row["layer"] == "none" and "weights" not in row
-
-
-def _settings(row: Mapping[str, Any]) -> set[str]:
-    return set(filter(None, str(row.get("setting", "")).split(", ")))
 
 
 def published_rows(experiment: str) -> dict[RowKey, dict[str, float]]:
@@ -109,27 +104,33 @@ def _published(experiment: str) -> dict[str, Any]:
     return {}
 
 
+def experiments_of(records: Sequence[Record]) -> str:
+    """The experiments that the records are of, joined by +."""
+    return "+".join(sorted({record["experiment"] for record in records}))
+
+
 def row_key(row: Mapping[str, Any]) -> RowKey:
     """What tells rows apart: their keys in a fixed order, values as text."""
     return tuple((name, str(row[name])) for name in (*KEYS, *sorted(set(row) - set(KEYS))) if name in row)
 
 
-def _telling(row: Mapping[str, str]) -> RowKey:
-    return row_key({name: row[name] for name in TELLING if name in row})
+def _telling(row: RowKey) -> RowKey:
+    return tuple((name, value) for name, value in row if name in TELLING)
 
 
-def _groups(records: Sequence[Record], expected: Sequence[Mapping[str, Any]]) -> dict[RowKey, Group]:
-    groups: dict[RowKey, Group] = {}
-    rows = full_rows(records)
-    for record in sorted(latest(records), key=lambda record: record["finished"]):
-        row = rows[record["fingerprint"]]
-        group = groups.setdefault(row_key(row), Group(row))
-        (group.done if record["status"] == "ok" else group.failed).append(record)
-    for job in expected:
-        if job["fingerprint"] not in rows:
-            row = {name: str(value) for name, value in job["row"].items()}
-            groups.setdefault(row_key(row), Group(row)).missing += 1
-    return groups
+def runs_by_row(records: Sequence[Record]) -> dict[RowKey, list[Record]]:
+    """The runs of each row, in the order of the table."""
+    rows, runs = full_rows(records), dict[RowKey, list[Record]]()
+    for record in records:
+        runs.setdefault(row_key(rows[record["fingerprint"]]), []).append(record)
+    first = {row: min(run["finished"] for run in same) for row, same in runs.items()}
+    return {row: runs[row] for row in sorted(runs, key=lambda row: (_place(dict(row)), first[row]))}
+
+
+def key_columns(frame: pd.DataFrame, figures: Collection[str]) -> list[str]:
+    """The columns of a frame that are keys of its rows, not figures; without `anneal` where nothing is annealed."""
+    others = [name for name in frame.columns if name not in (*KEYS, *figures)]
+    return [name for name in (*KEYS, *others) if name != "anneal" or set(frame["anneal"]) != {"none"}]
 
 
 def full_rows(records: Sequence[Record]) -> dict[str, dict[str, str]]:
@@ -154,7 +155,7 @@ def variants_of(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     named: dict[str, dict[str, str]] = {}
     of_plain: dict[str, set[str]] = {}
     for same_row in sorted(by_row.values(), key=lambda same_row: not _is_plain(same_row[0]["row"])):
-        flat = [dict(_leaves(same_numbers(decisive(record["config"])))) for record in same_row]
+        flat = [dict(_leaves(decisive(record["config"]))) for record in same_row]
         row = same_row[0]["row"]
         differing = {
             name
@@ -188,34 +189,33 @@ def _leaves(node: Any, path: str = "") -> Iterable[tuple[str, Any]]:
         for key, value in node.items():
             yield from _leaves(value, f"{path}.{key}" if path else str(key))
     else:
-        yield path, node
+        yield path, same_numbers(node)
 
 
-def _line(group: Group, published: Mapping[str, float] | None) -> dict[str, Any]:
-    line: dict[str, Any] = {**group.row, "n": len(group.done), "failed": len(group.failed), "missing": group.missing}
+def _figures(runs: Sequence[Record], published: Mapping[str, float]) -> dict[str, Any]:
+    """The figures of a row but for its cost and what is missing."""
+    done = sorted((run for run in runs if run["status"] == "ok"), key=lambda run: run["finished"])
+    line: dict[str, Any] = {"n": len(done), "failed": len(runs) - len(done)}
     for name, scale in (("acc", 100), ("loss", 1)):
-        values = [record["metrics"][f"test/{name}"] for record in group.done]
+        values = [run["metrics"][f"test/{name}"] for run in done]
         finite = [value * scale for value in values if value is not None]
         # a run without a finite loss leaves the mean without one: nothing is averaged away
         line[name], line[f"{name}_ci95"] = interval(finite) if len(finite) == len(values) else (np.nan, np.nan)
-        line[f"{name}_published"] = published.get(name, np.nan) if published else np.nan
-    line["acc_difference"] = line["acc"] - line["acc_published"]
-    return line
+        line[f"{name}_published"] = published.get(name, np.nan)
+    return line | {"acc_difference": line["acc"] - line["acc_published"]}
 
 
-def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """By net where there are several, then none first, then by estimator in the order in which they are usually named,
-    mode, anneal, layer (all last), threshold."""
-    estimators = ["none", *packaged("estimator")]
-    rank = {
-        "estimator": lambda x: (estimators.index(x), x) if x in estimators else (len(estimators), x),
-        "mode": lambda x: ["none", "stochastic", "deterministic"].index(x) if x != "" else 3,
-        "layer": lambda x: (["none"].index(x) - 1, "") if x == "none" else (1, "") if x == "all" else (0, x),
-        "anneal": lambda x: (x != "none", x),
-        "threshold": lambda x: float(x) if x != "" else 0.0,
-        "net": str,
-        "weights": str,
-    }
-    order = ("net", "estimator", "mode", "anneal", "layer", "weights", "threshold")
-    keys = [tuple(rank[name](line[name]) for name in order if name in table) for _, line in table.iterrows()]
-    return table.iloc[sorted(range(len(table)), key=lambda i: keys[i])].reset_index(drop=True)
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Where a row stands: by net where there are several, then none first, then by estimator in the order in which they
+    are usually named, mode, anneal, layer (all last), weights, threshold."""
+    estimators, modes = ["none", *packaged("estimator")], ["none", "stochastic", "deterministic"]
+    estimator, layer = row["estimator"], row["layer"]
+    return (
+        row.get("net", ""),
+        (estimators.index(estimator) if estimator in estimators else len(estimators), estimator),
+        modes.index(row["mode"]),
+        (row["anneal"] != "none", row["anneal"]),
+        ({"none": -1, "all": 1}.get(layer, 0), layer),
+        row.get("weights", ""),
+        float(row.get("threshold", 0)),
+    )

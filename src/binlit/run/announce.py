@@ -20,10 +20,10 @@ from binlit.binary import SiteWarning
 from binlit.catalogue import Config
 from binlit.config import row_of
 from binlit.errors import complain
-from binlit.results.markdown import with_interval
+from binlit.results.pages.sites import site_figures
 from binlit.results.record import Record, finite
 from binlit.results.setting import in_words
-from binlit.results.sites import site_figures
+from binlit.results.text import with_interval
 
 
 def outcome(

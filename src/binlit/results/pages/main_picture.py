@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import math
 import textwrap
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from binlit.files import whole
 from binlit.results.colours import colour
 
-Line = dict[str, Any]
-
-
-def to_picture(table: pd.DataFrame, title: str, path: Path) -> None:
-    """Test error of every row on a logarithmic scale: dots with intervals, published values as open diamonds."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Line = dict[str, Any]
+MOST = 500  # rows; 50,000 pixels below each other take minutes, and no viewer shows them
+
+
+def draw_table(table: pd.DataFrame, title: str) -> Figure:
+    """Test error of every row on a logarithmic scale: dots with intervals, published values as open diamonds.
+
+    Of a very long table the first rows, and the title says so.
+    """
+    from matplotlib.figure import Figure
+
+    if len(table) > MOST:
+        table, title = table.iloc[:MOST], f"{title}: the first {MOST} of {len(table)} rows"
     lines: list[Line] = [{str(k): v for k, v in line.items()} for line in table.iloc[::-1].to_dict("records")]
-    figure = Figure(figsize=(10 if "net" not in table else 12, 1.6 + 0.32 * len(lines)), layout="constrained")
-    FigureCanvasAgg(figure)
+    size = (10 if "net" not in table else 12, 1.6 + 0.32 * len(lines))
+    figure = Figure(figsize=size, layout="constrained", dpi=130)
     axes = figure.add_subplot()
     base = [line["acc"] for line in lines if line["layer"] == "none"]
     if len(base) == 1 and not math.isnan(base[0]):
@@ -37,8 +43,7 @@ def to_picture(table: pd.DataFrame, title: str, path: Path) -> None:
     axes.set_title(title, loc="left", fontsize=10)
     axes.annotate("accuracy %", (1.01, len(lines) - 0.3), xycoords=("axes fraction", "data"), fontsize=8, va="bottom")
     axes.set_ylim(-0.7, len(lines) - 0.3)
-    with whole(path) as file:
-        figure.savefig(file, format="png", dpi=130)
+    return figure
 
 
 def _draw(axes: Any, y: int, line: Line) -> None:
