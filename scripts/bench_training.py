@@ -36,7 +36,7 @@ from binlit.catalogue import Config
 from binlit.config import check
 from binlit.dataset import DataError, Images, Mnist
 from binlit.paths import config_dir
-from binlit.run.build import build_net
+from binlit.running.build import build_net
 from binlit.train import train
 
 BATCH = 64

@@ -25,7 +25,7 @@ from binlit.config import check
 from binlit.config.schema import Binary
 from binlit.errors import ConfigError, did_you_mean, nearest
 from binlit.evaluate import config_beside
-from binlit.run.quick_import import load_libraries
+from binlit.running.quick_import import load_libraries
 
 SETTINGS = ("checkpoint", "out", "onnx", "binary.eval", "weight.eval", "trust")
 WAYS = {
@@ -82,7 +82,7 @@ def export(asked: dict[str, str]) -> Path:
     load_libraries()
     from binlit.conversion import ConversionError, convert
     from binlit.conversion.convert import described
-    from binlit.run.checkpoint import about, named, read_checkpoint
+    from binlit.running.checkpoint import about, named, read_checkpoint
     from binlit.runtime.store import PackedError, save
 
     saved = read_checkpoint(path)
@@ -148,9 +148,9 @@ def tested_net(cfg: Config, state: dict[str, Any]) -> tuple[Any, tuple[int, int,
         ConfigError: the task does not classify images.
     """
     from binlit.dataset.sizes import channels, image_size
-    from binlit.run.announce import shown_warnings
-    from binlit.run.build import build_data, build_task
-    from binlit.run.checkpoint import load_weights
+    from binlit.running.announce import shown_warnings
+    from binlit.running.build import build_data, build_task
+    from binlit.running.checkpoint import load_weights
 
     if cfg["task"]["name"] != "classification":
         raise ConfigError(f"task={cfg['task']['name']} scores against support images: pack a task=classification net")

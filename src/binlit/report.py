@@ -185,7 +185,7 @@ def write_paired(records: list[Record], out: Path, against: str) -> None:
 def write_passes(records: list[Record], out: Path) -> None:
     """Writes passes.md and passes.png."""
     from binlit.results.passes import passes_markdown, passes_picture, passes_table
-    from binlit.run.passes import passes_of
+    from binlit.running.passes import passes_of
 
     table = passes_table(records, passes_of)
     write_whole(out / "passes.md", passes_markdown(table))

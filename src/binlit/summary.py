@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from binlit.catalogue import Config
 from binlit.command.entry import composed, run_plain
-from binlit.run.quick_import import load_libraries
+from binlit.running.quick_import import load_libraries
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,8 +20,8 @@ def summarise(cfg: Config) -> None:
     """Prints the inventory of the net of a checked config."""
     load_libraries()
     from binlit.binary.inventory import inventory, show_inventory
-    from binlit.run.announce import shown_warnings
-    from binlit.run.build import build_net, example_images
+    from binlit.running.announce import shown_warnings
+    from binlit.running.build import build_net, example_images
 
     with shown_warnings():
         net = build_net(cfg)

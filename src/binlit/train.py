@@ -27,7 +27,7 @@ from binlit.config import check, fingerprint
 from binlit.errors import ConfigError
 from binlit.results.record import finished, locked, new_record, read_record, set_aside, write_record
 from binlit.results.setting import setting_of
-from binlit.run.quick_import import load_libraries
+from binlit.running.quick_import import load_libraries
 from binlit.stopping import Stopped, end_with_parent, stopped_behind, stopped_by_signals
 
 
@@ -64,7 +64,7 @@ def job(cfg: DictConfig) -> float | None:
         else:
             note = "done already; resume=false trains anew"
     gc.collect()  # in a sweep: the trainer's cycles would hold this job's data while the next one reads its own
-    from binlit.run.announce import announce
+    from binlit.running.announce import announce
 
     announce(record, folder, note, sites=not in_sweep, setting=setting)
     return record["metrics"].get("test/acc")
@@ -92,10 +92,10 @@ def train(
     # Heavy imports come late, so that --help and a config error answer at once.
     load_libraries()
     from binlit.binary.inventory import as_record, inventory, show_inventory
-    from binlit.run.announce import fill_hparams, outcome, quiet_lightning, shown_warnings
-    from binlit.run.build import best_checkpoint, build_data, build_task, build_trainer, example_images, set_threads
-    from binlit.run.checkpoint import load_weights, read_checkpoint
-    from binlit.run.start import starting_point
+    from binlit.running.announce import fill_hparams, outcome, quiet_lightning, shown_warnings
+    from binlit.running.build import best_checkpoint, build_data, build_task, build_trainer, example_images, set_threads
+    from binlit.running.checkpoint import load_weights, read_checkpoint
+    from binlit.running.start import starting_point
     from binlit.task.learning import LARGEST_LOSS, DivergenceError
 
     quiet_lightning()

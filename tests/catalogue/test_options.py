@@ -17,7 +17,7 @@ from binlit.catalogue.ranges import annotation
 from binlit.command.entry import composed
 from binlit.errors import ConfigError
 from binlit.estimator import ESTIMATORS
-from binlit.run.build import example_images
+from binlit.running.build import example_images
 
 BUILT = [(group, name) for group in GROUPS for name, one in packaged(group).items() if one.target]
 

@@ -10,7 +10,7 @@ from binlit.binary import activation_sites, weight_layers
 from binlit.config import check
 from binlit.model import Conv4, Mlp, MnistCnn, OmniglotCnn, OmniglotCnn5
 from binlit.paths import config_dir
-from binlit.run.build import build_net
+from binlit.running.build import build_net
 
 
 def parameters(net: torch.nn.Module) -> int:

@@ -21,7 +21,7 @@ from binlit.export import main
 from binlit.files import HOST
 from binlit.model import BnnConvNet
 from binlit.paths import config_dir
-from binlit.run.build import build_data, build_task
+from binlit.running.build import build_data, build_task
 from binlit.runtime import load
 from binlit.train import train
 

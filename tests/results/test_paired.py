@@ -10,7 +10,7 @@ from scipy import stats
 
 from binlit.results.paired import paired_markdown, paired_table
 from binlit.results.passes import passes_table
-from binlit.run.passes import passes_of
+from binlit.running.passes import passes_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "results"
 
