@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from binlit.paths import config_dir
 
@@ -20,6 +21,16 @@ def options_of(group: str, folders: Iterable[Path] = ()) -> list[str]:
     """Names of a group's options in conf/ and in `folders`."""
     found = [path.stem for folder in (config_dir(), *folders) for path in (folder / group).glob("*.yaml")]
     return sorted(set(found))
+
+
+def given_folders(sources: Iterable[Any]) -> list[Path]:
+    """The user's own folders among the sources of a config that Hydra composed: given as -cd, or as hydra.searchpath.
+
+    Args:
+        sources: `hydra.runtime.config_sources` of the config.
+    """
+    files = [Path(one.path) for one in sources if one.schema == "file"]
+    return [folder for folder in files if folder != config_dir()]
 
 
 @cache

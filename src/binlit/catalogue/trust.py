@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from binlit.catalogue import Config
+from binlit.catalogue.folders import given_folders
 from binlit.errors import ConfigError
 from binlit.paths import config_dir
 
@@ -69,8 +70,7 @@ def check_classes(cfg: Config, source: object, own: Iterable[str] = (), remedy: 
 
 def own_classes(trust: Iterable[str] = ()) -> set[str]:
     """The classes that the command line names: those of `trust`, and of the options in a folder given by -cd."""
-    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
-    folders = [Path(one.path) for one in sources if one.provider == "command-line" and one.schema == "file"]
+    folders = given_folders(HydraConfig.get().runtime.config_sources) if HydraConfig.initialized() else []
     contents = []
     for path in (path for folder in folders for path in folder.glob("*/*.yaml")):
         with contextlib.suppress(OSError, ValueError, YAMLError, OmegaConfBaseException):  # else no option of any group

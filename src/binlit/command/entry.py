@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from binlit import __version__
 from binlit.catalogue import Config
+from binlit.catalogue.folders import given_folders
 from binlit.command.answers import translated
 from binlit.command.before import check_start
 from binlit.command.words import check_words, flags, own_folders
@@ -43,7 +44,7 @@ class CheckBeforeRun(Callback):
 
         try:
             checked = check(config)
-            check_start(checked, config.hydra.overrides.task)
+            check_start(checked, config.hydra.overrides.task, given_folders(config.hydra.runtime.config_sources))
         except ConfigError as error:  # Hydra turns exceptions of callbacks into warnings; an exit it lets through
             complain(error)
             sys.exit(USAGE_ERROR)
