@@ -64,7 +64,7 @@ def run(words: Iterable[str] = (), quiet: bool = False) -> Record:
         'digits'
         >>> binlit.run(["binary.layr=2"])
         Traceback (most recent call last):
-        binlit.errors.ConfigError: there is no setting 'binary.layr' (did you mean binary.layer?)
+        binlit.errors.ConfigError: there is no setting 'binary.layr'; did you mean binary.layer?
     """
     from binlit.command.python import run_one
     from binlit.train import recorded
@@ -95,7 +95,7 @@ def sweep(words: Iterable[str]) -> list[Record]:
         >>> both = binlit.sweep(words)  # doctest: +ELLIPSIS
         2 jobs: 0 the same as others, 0 done already, 2 to run, into outputs/pair
         layer none, seed 0: test accuracy ...
-        layer 1 stochastic st none, seed 0: test accuracy ...
+        layer 1 stochastic st, seed 0: test accuracy ...
         table: python -m binlit.report outputs/pair
         >>> [record["row"]["layer"] for record in both]
         ['none', '1']

@@ -14,6 +14,7 @@ from binlit.callbacks.options import tested_checkpoint
 from binlit.catalogue import Config
 from binlit.catalogue.trust import check_classes
 from binlit.config import check
+from binlit.dataset.sizes import channels, image_size
 from binlit.errors import ConfigError
 from binlit.evaluate import with_folders
 from binlit.results.record import read_record
@@ -38,7 +39,7 @@ class TrainedNet(nn.Module):
     def __init__(self, task: Learning, data: Any, config: Config) -> None:
         super().__init__()
         self.net, self.config = task.net, config
-        self._normalise = data.normalise
+        self._data = data
         self._mean_prediction = None if isinstance(task, FewShot) else task.mean_prediction
         self.eval()
 
@@ -55,8 +56,29 @@ class TrainedNet(nn.Module):
         Raises:
             ValueError: the images are of another shape or type, or floating-point pixels are outside [0, 1].
         """
-        x = self._normalise(_pixels(images))
+        x = self._data.normalise(_pixels(images))
         return self.net(x) if self._mean_prediction is None else self._mean_prediction(lambda: self.net(x))
+
+    def pack(self, path: str | PathLike[str]) -> Path:
+        """Writes the net as bits into a file for `binlit.runtime.load`, as `binlit.export` does; returns its path.
+
+        Raises:
+            binlit.ConfigError: the net cannot be packed: it is real somewhere, draws bits at test time, or scores
+                against support images.
+            OSError: the file cannot be written.
+        """
+        from binlit.conversion import ConversionError, convert
+        from binlit.runtime.store import PackedError, save
+
+        if self._mean_prediction is None:
+            raise ConfigError("this net scores against support images: pack one of task=classification")
+        side = image_size(self.config["dataset"])
+        try:
+            packed = convert(self.net, (channels(self.config["dataset"]), side, side), self._data.mean, self._data.std)
+            save(packed, Path(path))
+        except (ConversionError, PackedError) as error:
+            raise ConfigError(f"this net cannot be packed: {error}") from error
+        return Path(path)
 
 
 def _pixels(images: Tensor) -> Tensor:
