@@ -1,12 +1,10 @@
-# make demo    the main job in small, offline: a printed table and a picture
-# make test    the tests, offline
 PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: setup demo test lint table-mnist clean
+.PHONY: setup help demo test lint table-mnist clean
 
-setup: .venv/ready
+setup: .venv/ready  ## the environment, .venv
 
 # The environment is made anew from what pyproject.toml says whenever that is newer.
 .venv/ready: pyproject.toml
@@ -15,21 +13,24 @@ setup: .venv/ready
 	$(BIN)/python -m pip install $(PIP_FLAGS) --editable '.[dev]'
 	touch $@
 
-demo: .venv/ready
+help:  ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/ready  ## the main job in small, offline: a printed table and a picture
 	$(BIN)/python -m binlit.train -m +experiment=demo hydra/launcher=joblib
 	$(BIN)/python -m binlit.report outputs/demo
 
-test: .venv/ready
+test: .venv/ready  ## the tests, offline
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: .venv/ready
+lint: .venv/ready  ## style and types: ruff, pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-table-mnist: .venv/ready
+table-mnist: .venv/ready  ## docs/results/mnist_table, trained again; needs MNIST and hours
 	$(BIN)/python -m binlit.train -m +experiment=mnist_table hydra/launcher=joblib; \
 	status=$$?; $(BIN)/python -m binlit.report outputs/mnist_table --out docs/results/mnist_table && exit $$status
 
-clean:
+clean:  ## removes the environment and what tools keep
 	rm -rf .venv build dist .pytest_cache .ruff_cache

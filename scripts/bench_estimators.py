@@ -24,7 +24,7 @@ from binlit.catalogue import packaged
 from binlit.config import check
 from binlit.estimator import Step
 from binlit.paths import config_dir
-from binlit.run.build import build_task
+from binlit.running.build import build_task
 
 
 def stepper(name: str, layer: str) -> Callable[[], int]:

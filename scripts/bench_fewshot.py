@@ -39,7 +39,7 @@ from binlit.dataset import DataError
 from binlit.dataset.few_shot import Episodes
 from binlit.model import Conv4
 from binlit.paths import config_dir
-from binlit.run.build import build_data
+from binlit.running.build import build_data
 
 STAMP = """import time
 from pytorch_lightning import Callback
@@ -134,8 +134,8 @@ def one_step(cache: Path, *more: str) -> Measured:
 def libraries(cache: Path) -> Measured:
     """Importing what a run imports, and one convolution."""
     return measured(
-        "import binlit.run.quick_import; binlit.run.quick_import.load_libraries();"
-        "import torch, torchvision, scipy.stats, pandas, torch.utils.tensorboard, binlit.run.announce;"
+        "import binlit.running.quick_import; binlit.running.quick_import.load_libraries();"
+        "import torch, torchvision, scipy.stats, pandas, torch.utils.tensorboard, binlit.running.announce;"
         "torch.nn.Conv2d(1, 4, 3)(torch.randn(2, 1, 8, 8)).sum().backward()",
         cache,
     )

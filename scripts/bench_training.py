@@ -36,7 +36,7 @@ from binlit.catalogue import Config
 from binlit.config import check
 from binlit.dataset import DataError, Images, Mnist
 from binlit.paths import config_dir
-from binlit.run.build import build_net
+from binlit.running.build import build_net
 from binlit.train import train
 
 BATCH = 64
@@ -91,7 +91,7 @@ def bare_way(cfg: Config, data: Images, memory_format: torch.memory_format = tor
 def binlit_way(cfg: Config) -> float:
     """Seconds of the second epoch's training, as the record counts them."""
     with tempfile.TemporaryDirectory() as folder:
-        return train(cfg, Path(folder), in_sweep=True)["curve"][-1]["train_seconds"]
+        return train(cfg, Path(folder), quiet=True)["curve"][-1]["train_seconds"]
 
 
 def composed(layer: str, batches: int, *more: str) -> Config:

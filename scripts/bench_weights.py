@@ -28,7 +28,7 @@ from binlit.binary.weight import BinaryWeight
 from binlit.config import check
 from binlit.estimator.base import Call
 from binlit.paths import config_dir
-from binlit.run.build import build_task
+from binlit.running.build import build_task
 
 WAYS: dict[str, list[str]] = {
     "real": ["binary.weights=null"],

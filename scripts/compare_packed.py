@@ -19,8 +19,8 @@ import torch
 from binlit.catalogue.trust import check_classes
 from binlit.config import check
 from binlit.export import tested_net
-from binlit.run.build import build_data
-from binlit.run.checkpoint import read_checkpoint
+from binlit.running.build import build_data
+from binlit.running.checkpoint import read_checkpoint
 from binlit.runtime import load
 from binlit.runtime.native import instruction_set
 

@@ -45,6 +45,20 @@ def real_omniglot() -> Path:
     return real("omniglot")
 
 
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with binlit as its wheel installs it, without what it depends on; the wheel is in `dist` beside it."""
+    place = tmp_path_factory.mktemp("wheel")
+    offline = ["--quiet", "--no-deps", "--no-index", "--find-links", place / "dist"]
+    for words in (
+        ["build", "--wheel", "--no-isolation", "--outdir", place / "dist", Path(__file__).parents[1]],
+        ["pip", "install", *offline, "--target", place / "site", "binlit"],
+    ):
+        done = subprocess.run([sys.executable, "-m", *map(str, words)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return place / "site"
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """`cli("train", "seed=1", ...)` runs `python -m binlit.train` in an empty folder, one thread."""

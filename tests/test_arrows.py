@@ -29,8 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "callbacks": {"catalogue", "binary", "estimator"},
     "config": {"catalogue", "dataset", "binary", "estimator", "anneal", "optimizer", "callbacks"},  # what fits what
     "results": {"catalogue", "config", "callbacks"},
-    "run": {"catalogue", "config", "results", "dataset", "estimator", "binary", "task", "callbacks"},
-    "command": {"catalogue", "config", "results", "run"},
+    "running": {"catalogue", "config", "results", "dataset", "estimator", "binary", "task", "callbacks"},
+    "command": {"catalogue", "config", "results", "running"},
     "laboratory": {"binary", "estimator", "catalogue", "config", "results"},
     "runtime": set(),
     "conversion": {"binary", "runtime"},

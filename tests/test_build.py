@@ -9,7 +9,7 @@ import binlit.command.entry  # noqa: F401  (registers what configs are written w
 from binlit.config import check
 from binlit.errors import ConfigError
 from binlit.paths import config_dir
-from binlit.run.build import build_net
+from binlit.running.build import build_net
 
 
 @pytest.mark.parametrize(

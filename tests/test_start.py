@@ -16,8 +16,8 @@ from binlit.errors import ConfigError
 from binlit.evaluate import evaluate
 from binlit.paths import config_dir
 from binlit.results.record import new_record
-from binlit.run.build import build_task, build_trainer, set_threads
-from binlit.run.checkpoint import load_weights, read_checkpoint
+from binlit.running.build import build_task, build_trainer, set_threads
+from binlit.running.checkpoint import load_weights, read_checkpoint
 from binlit.train import train
 
 QUICK = ["model=mlp", "logger=none", "trainer.enable_progress_bar=false", "dataset.batch_size=256", "threads=1"]

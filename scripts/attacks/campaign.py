@@ -120,12 +120,12 @@ def _begin() -> None:
 
 
 def _import_everything() -> None:
-    from binlit.run.quick_import import load_libraries
+    from binlit.running.quick_import import load_libraries
 
     load_libraries()
     for name in (
         "binlit.train", "binlit.evaluate", "binlit.export", "binlit.report", "binlit.summary", "binlit.conversion",
-        "binlit.run.checkpoint", "binlit.run.announce", "binlit.results.table", "sklearn.datasets", "scipy.io",
+        "binlit.running.checkpoint", "binlit.running.announce", "binlit.results.table", "sklearn.datasets", "scipy.io",
         "matplotlib.pyplot", "torchvision.datasets",
     ):  # fmt: skip
         importlib.import_module(name)

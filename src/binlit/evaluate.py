@@ -31,8 +31,8 @@ from binlit.config.layers import chosen_layers, chosen_weights
 from binlit.errors import ConfigError
 from binlit.files import refusal
 from binlit.paths import EVALUATIONS
-from binlit.run.cost import too_large
-from binlit.run.quick_import import load_libraries
+from binlit.running.cost import too_large
+from binlit.running.quick_import import load_libraries
 from binlit.stopping import stopped_by_signals
 
 
@@ -93,8 +93,8 @@ def _test(path: Path, asked: Config, again: bool = True) -> tuple[float, bool]:
         The accuracy, and whether the result could be kept; where not, standard error says why.
     """
     from binlit.results.record import FOUND, asked_of, keep_evaluation, read_evaluations
-    from binlit.run.announce import tested_text
-    from binlit.run.checkpoint import about, named, read_checkpoint
+    from binlit.running.announce import tested_text
+    from binlit.running.checkpoint import about, named, read_checkpoint
 
     saved = read_checkpoint(path)
     for name in check_classes(saved["config"], path, own_classes(asked["trust"])):
@@ -205,9 +205,9 @@ def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
     Returns:
         `metrics`; for few-shot learning also `counts`: {kind of episode: right answers in each episode}.
     """
-    from binlit.run.announce import finite, quiet_lightning
-    from binlit.run.build import build_data, build_task, build_trainer, set_threads
-    from binlit.run.checkpoint import load_weights
+    from binlit.running.announce import finite, quiet_lightning
+    from binlit.running.build import build_data, build_task, build_trainer, set_threads
+    from binlit.running.checkpoint import load_weights
 
     quiet_lightning()
     set_threads(cfg["threads"])

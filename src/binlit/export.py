@@ -26,7 +26,7 @@ from binlit.command.trained_nets import check_export
 from binlit.config import check
 from binlit.errors import ConfigError
 from binlit.evaluate import config_beside
-from binlit.run.quick_import import load_libraries
+from binlit.running.quick_import import load_libraries
 
 SUFFIX = ".binlit"
 
@@ -54,7 +54,7 @@ def export(asked: Config, out: Path, onnx: Path | None) -> None:
     load_libraries()
     from binlit.conversion import ConversionError, convert
     from binlit.conversion.convert import described
-    from binlit.run.checkpoint import about, named, read_checkpoint
+    from binlit.running.checkpoint import about, named, read_checkpoint
     from binlit.runtime.packed_file import PackedError, save
 
     saved = read_checkpoint(path)
@@ -116,9 +116,9 @@ def tested_net(cfg: Config, state: dict[str, Any]) -> tuple[Any, tuple[int, int,
         ConfigError: the task does not classify images.
     """
     from binlit.dataset.sizes import channels, image_size
-    from binlit.run.announce import shown_warnings
-    from binlit.run.build import build_data, build_task
-    from binlit.run.checkpoint import load_weights
+    from binlit.running.announce import shown_warnings
+    from binlit.running.build import build_data, build_task
+    from binlit.running.checkpoint import load_weights
 
     if facts_of(cfg, "task").takes.get("net", "classes") != "classes":
         raise ConfigError(f"task={cfg['task']['name']} scores against support images: pack a task=classification net")

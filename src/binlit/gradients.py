@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from binlit.command.entry import run_hydra
 from binlit.laboratory.settings import check_study
-from binlit.run.quick_import import load_libraries
+from binlit.running.quick_import import load_libraries
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def job(cfg: DictConfig) -> None:
     from binlit.laboratory.report import Study
     from binlit.laboratory.study import measurements
     from binlit.results.folder import made
-    from binlit.run.build import set_threads
+    from binlit.running.build import set_threads
 
     out = made(Path(study["output_dir"]))
     set_threads(study["threads"])

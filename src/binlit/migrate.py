@@ -70,7 +70,7 @@ def _move_begun(top: Path) -> None:
         folder = last.parents[1]
         if (folder / RECORD).exists() or re.search(r"_[0-9a-f]{8}$", folder.name) is None:
             continue
-        from binlit.run.checkpoint import read_checkpoint
+        from binlit.running.checkpoint import read_checkpoint
 
         name = run_folder(read_checkpoint(last)["config"])
         if name != folder.name and not folder.with_name(name).exists():

@@ -103,7 +103,7 @@ def pages_of(records: list[Record], args: argparse.Namespace) -> list[Page]:
 
 def counted_passes(record: Record) -> int:
     """The passes of a training step, counted on the record's net."""
-    from binlit.run.passes import passes_of  # here, as it loads torch
+    from binlit.running.passes import passes_of  # here, as it loads torch
 
     return passes_of(record)
 

@@ -75,6 +75,28 @@ def stopped_by_signals() -> Iterator[None]:
                 signal.signal(number, default)
 
 
+@contextlib.contextmanager
+def stopped_in_python() -> Iterator[None]:
+    """As `stopped_by_signals`, in a process that goes on afterwards: its handlers are what they were.
+
+    Raises:
+        KeyboardInterrupt: at Ctrl-C, which Lightning would end the process for.
+        Stopped: at SIGTERM.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in BY_DEFAULT} if in_main else {}
+    try:
+        with stopped_by_signals():
+            yield
+    except Stopped as stopped:
+        if stopped.name == "SIGINT":
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @cache
 def end_with_parent() -> None:
     """Lets a launcher's worker process end within a second of the sweep that started it, even of one that was killed.

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from binlit.command.entry import run_hydra
 from binlit.config import check
-from binlit.run.quick_import import load_libraries
+from binlit.running.quick_import import load_libraries
 
 
 def main() -> None:
@@ -22,8 +22,8 @@ def job(cfg: DictConfig) -> None:
     config = check(cfg)
     load_libraries()
     from binlit.binary.inventory import inventory, show_inventory
-    from binlit.run.announce import shown_warnings
-    from binlit.run.build import build_net, example_images
+    from binlit.running.announce import shown_warnings
+    from binlit.running.build import build_net, example_images
 
     with shown_warnings():
         net = build_net(config)

@@ -26,9 +26,10 @@ from binlit.command.entry import USAGE_ERROR, complain, run_hydra
 from binlit.config import check, fingerprint
 from binlit.errors import ConfigError
 from binlit.results.folder import locked, set_aside
+from binlit.results.reading import Record
 from binlit.results.record import finished, new_record, read_record, write_record
 from binlit.results.setting import setting_of
-from binlit.run.quick_import import load_libraries
+from binlit.running.quick_import import load_libraries
 from binlit.stopping import Stopped, end_with_parent, stopped_behind, stopped_by_signals
 
 
@@ -41,8 +42,28 @@ def main() -> None:
 
 
 def job(cfg: DictConfig) -> float | None:
-    """One run, from its config to its record; returns the test accuracy (what an Optuna sweep maximises)."""
+    """One run of a command line; returns the test accuracy (what an Optuna sweep maximises)."""
     end_with_parent()
+    try:
+        return recorded(cfg)["metrics"].get("test/acc")
+    except Exception as error:
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            end_with_a_line(error, Path(HydraConfig.get().runtime.output_dir))
+        raise
+
+
+def recorded(cfg: DictConfig, quiet: bool = False) -> Record:
+    """One run in the folder that Hydra made for it, from its config to its record there.
+
+    Args:
+        cfg: as Hydra composed it.
+        quiet: prints nothing but what a user must know.
+
+    Raises:
+        ConfigError, DataError, DivergenceError, OSError: the run cannot begin or go on. The folder says so where it
+            had begun.
+        Stopped: a signal said so.
+    """
     config, launched = check(cfg), HydraConfig.get()
     folder = Path(launched.runtime.output_dir)
     in_sweep = launched.mode == RunMode.MULTIRUN
@@ -53,33 +74,32 @@ def job(cfg: DictConfig) -> float | None:
         record = finished(folder, fingerprint(config))
         if record is None:
             try:
-                record = new_record(config, "ok", **train(config, folder, in_sweep, setting))
+                record = new_record(config, "ok", **train(config, folder, in_sweep or quiet, setting))
                 write_record(folder, record)
             except Stopped as stopped:
                 stopped.where += f" of {folder.name}" if in_sweep else ""
                 raise
             except Exception as error:
-                report_failure(config, folder, error, in_sweep)
+                record_failure(config, folder, error, in_sweep)
                 raise
             note = f"{record['duration']:.0f} s, {record['samples_per_s']:.0f} samples/s"
         else:
             note = "done already; resume=false trains anew"
     gc.collect()  # in a sweep: the trainer's cycles would hold this job's data while the next one reads its own
-    from binlit.run.announce import announce
+    if not quiet:
+        from binlit.running.announce import announce
 
-    announce(record, folder, note, sites=not in_sweep, setting=setting)
-    return record["metrics"].get("test/acc")
+        announce(record, folder, note, sites=not in_sweep, setting=setting)
+    return record
 
 
-def train(
-    cfg: Config, folder: Path, in_sweep: bool = False, setting: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def train(cfg: Config, folder: Path, quiet: bool = False, setting: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Fits, tests the best epoch (with `callbacks.best=null` the last), and returns what the record holds of it.
 
     Args:
         cfg: a checked config.
         folder: where checkpoints and logs land; a checkpoint that is there already is gone on from.
-        in_sweep: one of many jobs: no progress bar.
+        quiet: without the progress bar and the table of layers, as one of many jobs.
         setting: {setting: value}, of those that tell this run from others, for TensorBoard.
 
     Raises:
@@ -93,10 +113,10 @@ def train(
     # Heavy imports come late, so that --help and a config error answer at once.
     load_libraries()
     from binlit.binary.inventory import as_record, inventory, show_inventory
-    from binlit.run.announce import fill_hparams, outcome, quiet_lightning, shown_warnings
-    from binlit.run.build import best_checkpoint, build_data, build_task, build_trainer, example_images, set_threads
-    from binlit.run.checkpoint import load_weights, read_checkpoint
-    from binlit.run.start import starting_point
+    from binlit.running.announce import fill_hparams, outcome, quiet_lightning, shown_warnings
+    from binlit.running.build import best_checkpoint, build_data, build_task, build_trainer, example_images, set_threads
+    from binlit.running.checkpoint import load_weights, read_checkpoint
+    from binlit.running.start import starting_point
     from binlit.task.learning import LARGEST_LOSS, DivergenceError
 
     quiet_lightning()
@@ -105,10 +125,10 @@ def train(
     data = build_data(cfg)
     with shown_warnings():
         task = build_task(cfg)
-    trainer = build_trainer(cfg, folder, quiet=in_sweep)
+    trainer = build_trainer(cfg, folder, quiet=quiet)
     checkpoint = start.prepare(cfg, task, folder)
     layers = inventory(task.net, example_images(cfg))
-    if not in_sweep:
+    if not quiet:
         show_inventory(layers, cfg["model"]["name"], task.net)
     data.setup("fit")
     with located(trainer):
@@ -147,22 +167,15 @@ def located(trainer: Any) -> Iterator[None]:
         raise stopped from None
 
 
-def report_failure(cfg: Config, folder: Path, error: Exception, in_sweep: bool) -> None:
-    """Leaves a failed record and the traceback in the folder, and tells in a line what a user can mend or must know.
+def record_failure(cfg: Config, folder: Path, error: Exception, in_sweep: bool) -> None:
+    """Leaves a failed record and the traceback in the folder; of a job of a sweep says why in a line.
 
-    A single run that was refused before it began leaves neither. Its exit status is 2 for what was wrong with its
-    input, 1 where it diverged or could not write.
-
-    Raises:
-        SystemExit: from a single run, where a line says it all.
+    A single run that was refused before it began leaves neither.
     """
     if isinstance(error, ConfigError) and not in_sweep:
-        complain(error)
-        raise SystemExit(USAGE_ERROR) from None
-    from binlit.dataset.errors import DataError
+        return
     from binlit.task.learning import DivergenceError
 
-    said = f"cannot go on in {folder}: {error}" if isinstance(error, OSError) else str(error)
     with contextlib.suppress(OSError):  # the disk may be full
         earlier = read_record(folder)
         if not (earlier and earlier["status"] == "ok"):  # a failure never overwrites a good record, of whatever run
@@ -170,10 +183,30 @@ def report_failure(cfg: Config, folder: Path, error: Exception, in_sweep: bool) 
             write_record(folder, new_record(cfg, "failed", error=f"{kind}{error}", metrics={}))
         (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
     if in_sweep:
-        complain(f"{folder.name}: {said}")
-    elif isinstance(error, DataError | DivergenceError | OSError):
-        complain(said)
-        raise SystemExit(USAGE_ERROR if isinstance(error, DataError) else 1) from None
+        complain(f"{folder.name}: {in_a_line(error, folder)}")
+
+
+def end_with_a_line(error: Exception, folder: Path) -> None:
+    """Ends the process of a single run with what a user can mend or must know; other errors are left to be raised.
+
+    Raises:
+        SystemExit: status 2 for what was wrong with the run's input, 1 where it diverged or could not write.
+    """
+    from binlit.dataset.errors import DataError
+
+    if isinstance(error, ConfigError | DataError):
+        complain(error)
+        raise SystemExit(USAGE_ERROR) from None
+    from binlit.task.learning import DivergenceError
+
+    if isinstance(error, DivergenceError | OSError):
+        complain(in_a_line(error, folder))
+        raise SystemExit(1) from None
+
+
+def in_a_line(error: Exception, folder: Path) -> str:
+    """What is wrong, and where the system refused something."""
+    return f"cannot go on in {folder}: {error}" if isinstance(error, OSError) else str(error)
 
 
 if __name__ == "__main__":

@@ -56,8 +56,14 @@ class BinlitSweeper(Sweeper):
         self.hydra_context, self.config = hydra_context, config
         self.launcher = Plugins.instance().instantiate_launcher(hydra_context, task_function, config)
 
-    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        from binlit.command.sweep import checked_jobs, words_of_jobs
+    def sweep(self, arguments: list[str]) -> list[Job]:
+        """Runs what has still to be run; returns all jobs, for whoever started it from Python.
+
+        Raises:
+            ConfigError: a job is wrong; none was started.
+            FailedJobsError: some failed; the others were run.
+        """
+        from binlit.command.sweep import FailedJobsError, checked_jobs, words_of_jobs
         from binlit.stopping import Stopped
 
         assert self.config is not None
@@ -80,7 +86,7 @@ class BinlitSweeper(Sweeper):
                 "was kept; to have them all, start a sweep for each value",
                 file=sys.stderr,
             )
-        size, returns = self.max_batch_size or max(1, len(pending)), []
+        size, returns = self.max_batch_size or max(1, len(pending)), list[Sequence[JobReturn]]()
         try:
             for start in range(0, len(pending), size):
                 batch = [job.words for job in pending[start : start + size]]
@@ -96,8 +102,8 @@ class BinlitSweeper(Sweeper):
             print(f"table: python -m binlit.report {folder}", flush=True)
         if failed:
             print(f"{len(failed)} of {len(pending)} jobs failed; their result.json says why", file=sys.stderr)
-            sys.exit(1)
-        return returns
+            raise FailedJobsError(jobs)
+        return jobs
 
 
 def _note(sweep: DictConfig, jobs: list[Job]) -> list[Path]:

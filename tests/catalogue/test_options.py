@@ -19,7 +19,7 @@ from binlit.catalogue.options import FIXED
 from binlit.catalogue.ranges import annotation
 from binlit.errors import ConfigError
 from binlit.estimator import ESTIMATORS
-from binlit.run.build import example_images
+from binlit.running.build import example_images
 from in_process import composed
 
 BUILT = [(group, name) for group in GROUPS for name, one in packaged(group).items() if one.target]

@@ -19,8 +19,8 @@ from binlit.catalogue.trust import check_classes, named_classes
 from binlit.config import check
 from binlit.errors import ConfigError
 from binlit.paths import config_dir
-from binlit.run.passes import passes_of
-from binlit.run.start import starting_point
+from binlit.running.passes import passes_of
+from binlit.running.start import starting_point
 from binlit.train import train
 from in_process import exit_status
 
@@ -94,7 +94,7 @@ FOREIGN: dict[str, Change] = {
     "at the top": lambda cfg: cfg.update(SYSTEM),
     "in a group that there is not": lambda cfg: cfg.update({"../estimator": SYSTEM}),
     "to be called later": _at("scheduler", **SYSTEM, _partial_=True),
-    "through a module that is known": _at("model", _target_="binlit.run.build.os.system"),
+    "through a module that is known": _at("model", _target_="binlit.running.build.os.system"),
     "through a class that is known": _at("model", _target_="binlit.model.Mlp.__init__"),
     "another option's": _at("model", _target_="binlit.model.Conv4"),
     "another group's": lambda cfg: cfg.update(task={"name": "mine", "_target_": "binlit.model.Mlp"}),

@@ -15,7 +15,7 @@ from binlit.command import entry as cli
 def said_by(main, words, monkeypatch, capsys) -> tuple[int, str]:
     """Exit status, and what is on standard error."""
     monkeypatch.setattr("sys.argv", ["binlit", *words])
-    monkeypatch.setattr("binlit.run.quick_import.load_libraries", None)
+    monkeypatch.setattr("binlit.running.quick_import.load_libraries", None)
     try:
         status = main()
     except SystemExit as ended:

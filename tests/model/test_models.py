@@ -12,7 +12,7 @@ from binlit.estimator.surrogate import SURROGATES
 from binlit.model import Conv4, Mlp, MnistCnn, OmniglotCnn, OmniglotCnn5
 from binlit.model.activation import ACTIVATIONS
 from binlit.paths import config_dir
-from binlit.run.build import build_net
+from binlit.running.build import build_net
 
 
 def parameters(net: torch.nn.Module) -> int:

@@ -23,7 +23,7 @@ from binlit.export import tested_net
 from binlit.files import HOST
 from binlit.model import BnnConvNet
 from binlit.paths import config_dir
-from binlit.run.build import build_data, build_task
+from binlit.running.build import build_data, build_task
 from binlit.runtime import load
 from binlit.train import train
 from in_process import exit_status

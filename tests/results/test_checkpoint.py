@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from binlit.errors import ConfigError
-from binlit.run.checkpoint import about, read_checkpoint, remove_leftovers, require_state, write_checkpoint
+from binlit.running.checkpoint import about, read_checkpoint, remove_leftovers, require_state, write_checkpoint
 
 
 def checkpoint(epochs: int = 2) -> dict[str, Any]:

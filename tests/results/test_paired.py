@@ -10,7 +10,7 @@ from scipy import stats
 
 from binlit.results.pages.paired import Paired
 from binlit.results.pages.passes import Passes
-from binlit.run.passes import passes_of
+from binlit.running.passes import passes_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "results"
 

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from binlit.config import check
 from binlit.errors import ConfigError
 from binlit.paths import config_dir
-from binlit.run.build import build_task
+from binlit.running.build import build_task
 from binlit.train import train
 
 TIMES = ("seconds", "train_seconds")
@@ -149,7 +149,7 @@ def test_the_training_pass_reads_the_annealed_slope(tmp_path):
     ("estimator", "learns"), [("st", True), ("rloo", True), ("reinforce", True), ("detached", False)]
 )
 def test_the_gradient_below_the_site_is_watched(tmp_path, estimator, learns, capsys):
-    from binlit.run.announce import announce
+    from binlit.running.announce import announce
 
     content = run(tmp_path, f"estimator={estimator}", "trainer.max_epochs=1", "optimizer.lr=0.01")
     below = content["curve"][-1]["site/features.act1/grad_below"]

@@ -23,7 +23,7 @@ from binlit.evaluate import evaluate
 from binlit.interval import interval
 from binlit.model import HEADS, Conv4, MatchingNetwork, PrototypicalNetwork
 from binlit.paths import config_dir
-from binlit.run.build import build_data, build_task
+from binlit.running.build import build_data, build_task
 from binlit.task.few_shot import FewShot, labels, shared_losses
 from binlit.train import train
 

@@ -13,7 +13,7 @@ import binlit
 from binlit.binary import binary_weights, latent
 from binlit.callbacks.weight_monitor import WeightMonitor, _differing, packed_signs
 from binlit.config import check
-from binlit.run.build import build_task
+from binlit.running.build import build_task
 from binlit.task.classification import squared_hinge
 from binlit.train import train
 

@@ -87,6 +87,16 @@ def binarize(
         OutputSiteWarning: a unit lands on the classifier's output.
         UnreachedSiteWarning: in the first pass (of whatever mode; that of `example` where there is one): a unit was not
             reached. No later pass is looked at, nor one under torch.compile.
+
+    Examples:
+        >>> import binlit, torch
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> net = binlit.binarize(net, layers=1, estimator="st")
+        >>> type(net[1]).__name__
+        'BinaryActivation'
+        >>> sorted(set(net[:2](torch.randn(100, 4)).flatten().tolist()))
+        [0.0, 1.0]
     """
     candidates = activation_sites(net) if sites is None else list(sites)
     wanted = [layers] if isinstance(layers, int | str) else list(layers or [])
@@ -206,7 +216,16 @@ def estimators(net: nn.Module) -> list[Estimator]:
 
 
 def set_slope(net: nn.Module, slope: float) -> None:
-    """Sets the slope of every binary unit of `net` (> 0)."""
+    """Sets the slope of every binary unit of `net` (> 0).
+
+    Examples:
+        >>> import binlit
+        >>> from torch import nn
+        >>> net = binlit.binarize(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)))
+        >>> binlit.set_slope(net, 2.5)
+        >>> float(net[1].slope)
+        2.5
+    """
     for unit in binary_units(net):
         unit.slope.fill_(slope)
 

@@ -76,6 +76,13 @@ def binarize_weights(
     Warns:
         RealWeightWarning: `all` leaves weights real, because they are no linear or convolution layer's (ConvTranspose,
             GRU, attention's in_proj_weight, an embedding).
+
+    Examples:
+        >>> import binlit
+        >>> from torch import nn
+        >>> net = binlit.binarize_weights(nn.Sequential(nn.Linear(4, 8), nn.Hardtanh(), nn.Linear(8, 2)))
+        >>> sorted(set(net[0].weight.flatten().tolist()))
+        [-1.0, 1.0]
     """
     refuse_unknown("rate", rate, RATES)
     refuse_unknown("init", init, INITS)
@@ -181,7 +188,18 @@ def latent(net: nn.Module, layer: str) -> nn.Parameter:
 
 
 def clip_latents(net: nn.Module) -> None:
-    """Holds the latent weights in [-1, 1] where their unit says so: Algorithm 1's Clip, for after each step."""
+    """Holds the latent weights in [-1, 1] where their unit says so: Algorithm 1's Clip, for after each step.
+
+    Examples:
+        >>> import binlit
+        >>> from torch import nn
+        >>> net = binlit.binarize_weights(nn.Sequential(nn.Linear(4, 2)))
+        >>> real = net[0].parametrizations.weight.original
+        >>> _ = real.data.fill_(3.0)
+        >>> binlit.clip_latents(net)
+        >>> real.max().item()
+        1.0
+    """
     for name, unit in binary_weights(net).items():
         if unit.clip == "none":
             continue
@@ -199,6 +217,14 @@ def weight_groups(net: nn.Module, lr: float | None = None) -> list[dict[str, Any
 
     Args:
         lr: the learning rate; each group then has its own, scaled. None leaves it to the caller.
+
+    Examples:
+        >>> import binlit, torch
+        >>> from torch import nn
+        >>> net = binlit.binarize_weights(nn.Sequential(nn.Linear(4, 2)))
+        >>> optimizer = torch.optim.Adam(binlit.weight_groups(net, lr=0.01))
+        >>> [(group.get("binary", False), group["lr"]) for group in optimizer.param_groups]
+        [(False, 0.01), (True, 0.02)]
     """
     units = binary_weights(net)
     groups: list[dict[str, Any]] = []

@@ -38,6 +38,12 @@ class BinaryActivation(Unit):
     Raises:
         ValueError: a name is not known, or the estimator needs the logit of p and the surrogate reaches 0 or 1, or it
             needs chance and the mode is deterministic; or share lies outside (0, 1].
+
+    Examples:
+        >>> import binlit, torch
+        >>> unit = binlit.BinaryActivation(binlit.ESTIMATORS["st"](), mode="deterministic")
+        >>> unit(torch.tensor([-1.0, 0.0, 2.0]))
+        tensor([0., 1., 1.])
     """
 
     slope: Tensor

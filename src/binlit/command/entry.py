@@ -19,6 +19,7 @@ from omegaconf import DictConfig, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from binlit import __version__
+from binlit.catalogue.folders import given_folders
 from binlit.command.hydra_errors import translated
 from binlit.command.start_checks import check_start
 from binlit.command.words import ONE_NET, WITH_GROUPS, LineParser, check_words, flags, own_folders
@@ -44,7 +45,7 @@ class CheckBeforeRun(Callback):
 
         try:
             checked = check(config)
-            check_start(checked, config.hydra.overrides.task)
+            check_start(checked, config.hydra.overrides.task, given_folders(config.hydra.runtime.config_sources))
         except ConfigError as error:  # Hydra turns exceptions of callbacks into warnings; an exit it lets through
             complain(error)
             sys.exit(USAGE_ERROR)

@@ -10,7 +10,7 @@ from binlit.catalogue import Config
 from binlit.catalogue.folders import groups
 from binlit.command.words import check_choice
 from binlit.errors import ConfigError
-from binlit.run.cost import too_large
+from binlit.running.cost import too_large
 
 
 def check_start(cfg: Config, words: Iterable[str], folders: Sequence[Path] | None = None) -> None:

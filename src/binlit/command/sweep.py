@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from binlit.catalogue import GROUPS, Config, packaged
+from binlit.catalogue.folders import given_folders
 from binlit.command.hydra_errors import translated
 from binlit.command.start_checks import check_start
 from binlit.config import check, fingerprint, row_of, run_folder
@@ -43,6 +44,18 @@ class Job:
     def finished(self) -> bool:
         """Whether there is a record of it that ended well."""
         return finished(self.folder / self.subdir, self.identity) is not None
+
+
+class FailedJobsError(SystemExit):
+    """Jobs of a sweep failed, and their records say why; the exit status is 1.
+
+    Attributes:
+        jobs: all of the sweep, those that were done before too.
+    """
+
+    def __init__(self, jobs: list[Job]) -> None:
+        super().__init__(1)
+        self.jobs = jobs
 
 
 class Composer:
@@ -195,10 +208,11 @@ def _checked(composer: Composer, words: list[str]) -> Job:
     except OmegaConfBaseException:
         check(composed)  # where a setting behind it is wrong, says which
         raise
+    folders = given_folders(composed.hydra.runtime.config_sources)
     with open_dict(composed):
         del composed["hydra"]  # which no run can refer to
     cfg = check(composed)
-    check_start(cfg, words)
+    check_start(cfg, words, folders)
     return Job(words, cfg, folder, run_folder(cfg) if by_config else subdir)
 
 

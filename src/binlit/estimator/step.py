@@ -36,6 +36,20 @@ class Step(Recording):
 
     Raises:
         StepError: two units of `net` disagree about the estimator, or a step is opened inside another.
+
+    Examples:
+        >>> import binlit, torch
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> net = binlit.binarize(net, layers=1, estimator="reinforce")
+        >>> x, y = torch.randn(16, 4), torch.randint(2, (16,))
+        >>> with binlit.Step(net) as step:
+        ...     logits = net(step.inputs(x))
+        ...     losses = nn.functional.cross_entropy(logits, step.targets(y), reduction="none")
+        ...     loss = step.loss(losses)
+        >>> loss.backward()
+        >>> bool(net[0].weight.grad.abs().sum() > 0)
+        True
     """
 
     def __init__(self, net: nn.Module) -> None:

@@ -47,6 +47,15 @@ def load(
 
     Warns:
         NumpyKernelWarning: `auto`, and there is no compiler.
+
+    Examples:
+        >>> import binlit, numpy
+        >>> words = ["model=mlp", "model.hidden=[64]", "model.norm=all", "binary=bnn", "weight=bnn"]
+        >>> run = binlit.run([*words, "estimator=st_clipped", "trainer.max_epochs=1", "name=packed"], quiet=True)
+        >>> path = binlit.load(run.folder).pack("net.binlit")
+        >>> model = binlit.runtime.load(path, kernel="numpy")
+        >>> model.predict(numpy.zeros((3, 1, 28, 28), numpy.uint8)).shape
+        (3,)
     """
     return PackedModel(read(path, memory or _MEMORY), kernel, threads, first_layer, memory)
 

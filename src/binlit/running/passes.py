@@ -8,7 +8,7 @@ from binlit.catalogue.trust import check_classes
 from binlit.dataset.sizes import image_size
 from binlit.estimator import Step
 from binlit.results.record import Record, portable
-from binlit.run.build import build_net
+from binlit.running.build import build_net
 
 
 def passes_of(record: Record) -> int:

@@ -13,12 +13,12 @@ def load_libraries() -> None:
     The import makes a million objects, all to stay, which the collector would look through again and again: with this a
     start takes a fifth less. At the end they are given back to it, so that extensions are taken down in their order.
     """
-    if "binlit.run.build" in sys.modules:
+    if "binlit.running.build" in sys.modules:
         return
     running = gc.isenabled()
     gc.disable()
     try:
-        import binlit.run.build  # noqa: F401
+        import binlit.running.build  # noqa: F401
     finally:
         if running:
             gc.enable()

@@ -12,7 +12,7 @@ import torch
 from binlit.catalogue import Config
 from binlit.errors import ConfigError
 from binlit.files import whole
-from binlit.run.checkpoint import Checkpoint, check_sums, first_misfit, write_checkpoint
+from binlit.running.checkpoint import Checkpoint, check_sums, first_misfit, write_checkpoint
 from binlit.task import Learning
 
 OWN_OF_UNITS = (".estimator.", ".slope.", ".parametrizations.weight.0.")  # what a binary unit adds to a net's weights

@@ -17,8 +17,8 @@ from binlit.catalogue.trust import check_classes, named_classes, own_classes
 from binlit.config import decisive, fingerprint
 from binlit.errors import ConfigError, complain
 from binlit.results.folder import set_aside
-from binlit.run.checkpoint import Checkpoint, check_sums, read_checkpoint, remove_leftovers, require_state
-from binlit.run.resume import adopt, keepers, take_weights
+from binlit.running.checkpoint import Checkpoint, check_sums, read_checkpoint, remove_leftovers, require_state
+from binlit.running.resume import adopt, keepers, take_weights
 from binlit.task import Learning
 
 LENGTH = "trainer.max_epochs"

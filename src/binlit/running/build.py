@@ -19,7 +19,7 @@ from binlit.catalogue.build import build
 from binlit.config.layers import chosen_layers, chosen_weights
 from binlit.dataset.sizes import channels, image_size
 from binlit.errors import ConfigError, complain
-from binlit.run.checkpoint import WholeFiles
+from binlit.running.checkpoint import WholeFiles
 from binlit.task import Learning
 
 

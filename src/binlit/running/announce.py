@@ -155,6 +155,6 @@ def quiet_lightning() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # data is in memory: none are needed
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # going on into the same folder is meant
-    warnings.filterwarnings("ignore", message=".*dirpath has changed.*")  # binlit.run.checkpoint saw to it
+    warnings.filterwarnings("ignore", message=".*dirpath has changed.*")  # binlit.running.checkpoint saw to it
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")  # Lightning 2.6 under torch 2.15
     warnings.filterwarnings("ignore", message=".*number of training batches.*is smaller than the logging interval.*")
