@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from binlit.callbacks.options import chosen_by, keeps_checkpoints, only_watches
@@ -133,6 +134,15 @@ def _telling(group: str, node: Config) -> Config:
         if key not in derived and one.defaults.get(key, ...) != value:
             told[key] = inner
     return told
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, value) of every setting, such as ("optimizer.lr", 0.1)."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
 
 
 def same_numbers(node: Any) -> Any:

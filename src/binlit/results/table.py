@@ -13,7 +13,7 @@ import yaml
 
 from binlit.catalogue import packaged
 from binlit.config import decisive
-from binlit.config.outcome import same_numbers
+from binlit.config.outcome import leaves, same_numbers
 from binlit.interval import interval
 from binlit.paths import PACKAGE
 from binlit.results.reading import Record
@@ -155,7 +155,9 @@ def variants_of(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     named: dict[str, dict[str, str]] = {}
     of_plain: dict[str, set[str]] = {}
     for same_row in sorted(by_row.values(), key=lambda same_row: not _is_plain(same_row[0]["row"])):
-        flat = [dict(_leaves(decisive(record["config"]))) for record in same_row]
+        flat = [
+            {name: same_numbers(value) for name, value in leaves(decisive(record["config"]))} for record in same_row
+        ]
         row = same_row[0]["row"]
         differing = {
             name
@@ -182,14 +184,6 @@ def _following_length(flat: Sequence[Mapping[str, Any]]) -> set[str]:
     if len(falls) == 1:
         following.add("scheduler.gamma")
     return following
-
-
-def _leaves(node: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, same_numbers(node)
 
 
 def _figures(runs: Sequence[Record], published: Mapping[str, float]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 from binlit.catalogue import Config
 from binlit.catalogue.trust import check_classes, named_classes, own_classes
 from binlit.config import decisive, fingerprint
+from binlit.config.outcome import leaves
 from binlit.errors import ConfigError, complain
 from binlit.results.folder import set_aside
 from binlit.running.checkpoint import Checkpoint, check_sums, read_checkpoint, remove_leftovers, require_state
@@ -142,7 +143,7 @@ def differences(saved: Checkpoint, cfg: Config, path: Path) -> tuple[Differs, Di
         ConfigError: the checkpoint's config is none.
     """
     try:
-        before, now = (dict(_leaves(decisive(one))) for one in (saved["config"], cfg))
+        before, now = (dict(leaves(decisive(one))) for one in (saved["config"], cfg))
     except Exception as error:  # whatever a foreign config lacks
         raise ConfigError(f"{path} holds no config of a run ({type(error).__name__}: {error})") from error
     lengths = before.get(LENGTH), now.get(LENGTH)
@@ -153,7 +154,7 @@ def differences(saved: Checkpoint, cfg: Config, path: Path) -> tuple[Differs, Di
         return {name: pair for name, pair in following.items() if name != LENGTH}, {}
     groups = {name.partition(".")[0] for name in others}
     groups |= {"binary", "weight"} if groups & {"weights", "weight", "eval_draws"} else set()
-    typed = _unequal(dict(_leaves(saved["config"])), dict(_leaves(cfg)))  # as they were written, which says more
+    typed = _unequal(dict(leaves(saved["config"])), dict(leaves(cfg)))  # as they were written, which says more
     typed = {name: pair for name, pair in typed.items() if name.partition(".")[0] in groups and name not in following}
     return {}, typed or others
 
@@ -171,14 +172,6 @@ def _follows(name: str, pair: tuple[Any, Any], lengths: tuple[Any, Any]) -> bool
         return False
     whole = [value**length for value, length in zip(pair, lengths, strict=True)]
     return abs(whole[0] - whole[1]) <= 1e-6 * abs(whole[1])
-
-
-def _leaves(node: Any, path: str = "") -> Any:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
 
 
 def in_words(differs: Differs) -> str:
