@@ -195,10 +195,18 @@ def test_a_failed_job_leaves_a_record_and_the_others_are_run(monkeypatch, capsys
 
 
 # -- load --------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("way", ["binary.mode=deterministic", "binary.mode=stochastic", "binary.eval=mean"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        ["binary.mode=deterministic"],
+        ["binary.eval=sample"],
+        ["binary.eval=mean", "binary.eval_draws=5"],
+        ["binary.eval=mean", "binary.eval_draws=5", "task.loss=squared_hinge"],
+    ],
+    ids=" ".join,
+)
 def test_a_loaded_net_is_right_as_often_as_its_test_was(way):
-    draws = ["binary.eval_draws=5"] if way == "binary.eval=mean" else []
-    record = binlit.run([*QUICK, way, *draws], quiet=True)
+    record = binlit.run([*QUICK, *way], quiet=True)
     net = binlit.load(record.folder)
     assert not net.training
     data: Any = build_data(net.config)
@@ -263,7 +271,7 @@ def test_a_few_shot_net_gives_embeddings():
 def test_records_of_a_published_table_are_its_lines():
     folder = TOP / "docs" / "results" / "omniglot_fewshot_table"
     lines = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
-    table = binlit.records(folder)
+    table: Any = binlit.records(folder)
     assert table.equals(binlit.records(folder / "records.jsonl"))
     assert len(table) == len(lines)
     for name in ("test/acc", "test/loss"):

@@ -156,4 +156,4 @@ def records(source: str | PathLike[str]) -> pd.DataFrame:
         )
     last = ("best_epoch", "duration", "fingerprint", "finished", "error", "folder")
     table = pd.DataFrame(lines)
-    return table[[*(name for name in table if name not in last), *last]]
+    return table.reindex(columns=[*(name for name in table if name not in last), *last])
