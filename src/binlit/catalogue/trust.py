@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -70,9 +69,8 @@ def check_classes(cfg: Config, source: object, own: Iterable[str] = (), remedy: 
 
 def own_classes(trust: Iterable[str] = ()) -> set[str]:
     """The classes that the command line names: those of `trust`, and of the options in a folder given by -cd."""
-    folders = given_folders(HydraConfig.get().runtime.config_sources) if HydraConfig.initialized() else []
     contents = []
-    for path in (path for folder in folders for path in folder.glob("*/*.yaml")):
+    for path in (path for folder in given_folders() for path in folder.glob("*/*.yaml")):
         with contextlib.suppress(OSError, ValueError, YAMLError, OmegaConfBaseException):  # else no option of any group
             contents.append(_read(path))
     return {*trust}.union(*map(named_classes, contents))
