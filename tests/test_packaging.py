@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 import binlit
-from in_process import exit_status
 
 TOP = Path(__file__).parents[1]
 ALONE = """
@@ -89,10 +88,7 @@ def test_files_have_the_permissions_of_the_process(run, umask, mode, tmp_path, c
         binlit.load(run.folder).pack(tmp_path / "out" / "net.binlit")
         best = run.folder / "checkpoints" / "best.ckpt"
         onnx = f"onnx={tmp_path / 'out' / 'net.onnx'}"
-        from binlit.export import main
-
-        words = [f"checkpoint={best}", f"out={tmp_path / 'out' / 'other.binlit'}", onnx]
-        assert exit_status(main, words) == 0
+        assert command("export", f"checkpoint={best}", f"out={tmp_path / 'out' / 'other.binlit'}", onnx).returncode == 0
     finally:
         os.umask(before)
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]

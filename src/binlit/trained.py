@@ -21,7 +21,8 @@ from binlit.results.record import read_record
 from binlit.running.announce import shown_warnings
 from binlit.running.build import build_data, build_task
 from binlit.running.checkpoint import about, load_weights, named, read_checkpoint
-from binlit.task import FewShot, Learning
+from binlit.running.cost import too_large
+from binlit.task import Classification, Learning
 
 TRUST = 'if it is your own, give trust=["{name}"]'
 
@@ -40,7 +41,7 @@ class TrainedNet(nn.Module):
         super().__init__()
         self.net, self.config = task.net, config
         self._data = data
-        self._mean_prediction = None if isinstance(task, FewShot) else task.mean_prediction
+        self._logits = task.logits if isinstance(task, Classification) else None
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ class TrainedNet(nn.Module):
             ValueError: the images are of another shape or type, or floating-point pixels are outside [0, 1].
         """
         x = self._data.normalise(_pixels(images))
-        return self.net(x) if self._mean_prediction is None else self._mean_prediction(lambda: self.net(x))
+        return self.net(x) if self._logits is None else self._logits(x)
 
     def pack(self, path: str | PathLike[str]) -> Path:
         """Writes the net as bits into a file for `binlit.runtime.load`, as `binlit.export` does; returns its path.
@@ -70,7 +71,7 @@ class TrainedNet(nn.Module):
         from binlit.conversion import ConversionError, convert
         from binlit.runtime.packed_file import PackedError, save
 
-        if self._mean_prediction is None:
+        if self._logits is None:
             raise ConfigError("this net scores against support images: pack one of task=classification")
         side = image_size(self.config["dataset"])
         try:
@@ -95,7 +96,7 @@ def _pixels(images: Tensor) -> Tensor:
 
 
 def load(checkpoint: str | PathLike[str], trust: Iterable[str] = ()) -> TrainedNet:
-    """The net of a checkpoint, in evaluation mode on the CPU, with the normalisation of its data.
+    """The net of a checkpoint, in evaluation mode on the CPU in float32, with the normalisation of its data.
 
     Args:
         checkpoint: a run's checkpoints/best.ckpt or last.ckpt; or the run's folder, for the one that was tested.
@@ -125,6 +126,8 @@ def load(checkpoint: str | PathLike[str], trust: Iterable[str] = ()) -> TrainedN
     check_classes(saved["config"], path, [trust] if isinstance(trust, str) else trust, TRUST)
     with about(path):
         config = check(with_folders(saved["config"]))
+    for problem in too_large(config, training=False):
+        raise ConfigError(f"{path}: {problem}")
     try:
         with torch.random.fork_rng(()), shown_warnings():
             task = build_task(config)

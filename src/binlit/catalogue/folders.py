@@ -19,22 +19,22 @@ def groups() -> tuple[str, ...]:
     return tuple(sorted(path.name for path in config_dir().iterdir() if path.is_dir() and path.name != "hydra"))
 
 
-def options_of(group: str, folders: Iterable[Path] = ()) -> list[str]:
-    """Names of a group's options in conf/ and in `folders`."""
-    found = [path.stem for folder in (config_dir(), *folders) for path in (folder / group).glob("*.yaml")]
-    return sorted(set(found))
-
-
 def given_folders(sources: Iterable[Any] | None = None) -> list[Path]:
-    """The user's own folders among the sources of a config that Hydra composed: given as -cd, or as hydra.searchpath.
+    """The user's own folders of options, given by -cd or in hydra.searchpath, once Hydra has read these.
 
     Args:
-        sources: `hydra.runtime.config_sources` of the config; None for that of the command that Hydra runs, if any.
+        sources: `hydra.runtime.config_sources` of a config; None for those of the config of this process.
     """
     if sources is None:
         sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
     files = [Path(one.path) for one in sources if one.schema == "file"]
     return [folder for folder in files if folder != config_dir()]
+
+
+def options_of(group: str, folders: Iterable[Path] = ()) -> list[str]:
+    """Names of a group's options in conf/ and in `folders`."""
+    found = [path.stem for folder in (config_dir(), *folders) for path in (folder / group).glob("*.yaml")]
+    return sorted(set(found))
 
 
 @cache

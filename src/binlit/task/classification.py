@@ -80,8 +80,12 @@ class Classification(Learning):
         self.seen(loss, *(step.drawn(rows.detach()) for rows in (logits, targets, losses)), examples=len(y))
         return loss
 
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, C, H, W), of the mean prediction over `eval_draws` draws."""
+        if self.loss == "squared_hinge":  # a margin is no log-probability
+            return torch.stack([self.net(x) for _ in range(self.eval_draws)]).mean(0)
+        return self.mean_prediction(lambda: self.net(x))
+
     def evaluate(self, batch: Batch) -> tuple[Tensor, Tensor, int]:
         x, y = batch
-        if self.loss == "squared_hinge":  # a margin is no log-probability
-            return torch.stack([self.net(x) for _ in range(self.eval_draws)]).mean(0), y, len(y)
-        return self.mean_prediction(lambda: self.net(x)), y, len(y)
+        return self.logits(x), y, len(y)
