@@ -1,10 +1,11 @@
 # make demo    the main job in small, offline: a printed table and a picture
 # make test    the tests, offline
+# make docs    the documentation as a site, into build/site; links are checked
 PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: setup demo test lint table-mnist clean
+.PHONY: setup demo test lint docs table-mnist clean
 
 setup: .venv/ready
 
@@ -26,6 +27,14 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# What the site is built with is not needed for anything else.
+.venv/docs: .venv/ready
+	$(BIN)/python -m pip install $(PIP_FLAGS) --editable '.[docs]'
+	touch $@
+
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 table-mnist: .venv/ready
 	$(BIN)/python -m binlit.train -m +experiment=mnist_table hydra/launcher=joblib; \

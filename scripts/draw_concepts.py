@@ -39,7 +39,9 @@ def site(figure: Figure) -> None:
     names = ["conv1", "BatchNorm", "MaxPool", "site 1", "conv2", "BatchNorm", "MaxPool", "site 2", "linear", "output"]
     for place, name in enumerate(names):
         colour = {"site 1": "#ffd9b3", "site 2": "#ffd9b3", "output": "#f2c4c4"}.get(name, "#e6e6e6")
-        axes.add_patch(FancyBboxPatch((place, 0), 0.78, 0.6, boxstyle="round,pad=0.03", facecolor=colour, edgecolor="0.4"))
+        axes.add_patch(
+            FancyBboxPatch((place, 0), 0.78, 0.6, boxstyle="round,pad=0.03", facecolor=colour, edgecolor="0.4")
+        )
         axes.text(place + 0.39, 0.3, name.replace(" ", "\n"), ha="center", va="center", fontsize=8)
         if place:
             axes.annotate("", (place - 0.03, 0.3), (place - 0.2, 0.3), arrowprops={"arrowstyle": "->", "color": "0.4"})
@@ -58,7 +60,9 @@ def surrogate(figure: Figure) -> None:
         left.plot(X, p.detach(), label=name)
         right.plot(X, torch.autograd.grad(p.sum(), x)[0], label=name)
     few = torch.linspace(-3, 3, 60)
-    left.plot(few, unit()(few[:, None]).detach()[:, 0], ".", color="0.5", markersize=3, label="bits drawn (hard_sigmoid)")
+    left.plot(
+        few, unit()(few[:, None]).detach()[:, 0], ".", color="0.5", markersize=3, label="bits drawn (hard_sigmoid)"
+    )
     left.set_title("p(x), and one bit drawn at each x", fontsize=9)
     right.set_title("dp/dx", fontsize=9)
 
@@ -108,7 +112,9 @@ def evaluation(figure: Figure) -> None:
     net[2].weight.mul_(4)
 
     def predict(mode: str) -> Tensor:
-        return torch.sigmoid(binlit.binarize(net, "all", "st", surrogate="logistic", evaluation=mode).eval()(X[:, None]))[:, 0]
+        return torch.sigmoid(
+            binlit.binarize(net, "all", "st", surrogate="logistic", evaluation=mode).eval()(X[:, None])
+        )[:, 0]
 
     many = torch.stack([predict("sample") for _ in range(2000)])
     shown = {"sample (one draw)": many[0], "threshold": predict("threshold"), "mean of 20 draws": many[:20].mean(0)}

@@ -1,7 +1,7 @@
 """What MkDocs does to a page beside Markdown: lists out of the project, formulas as MathML, links that leave docs/.
 
-    <!-- list: experiments -->   the list of that name in `site_lists`
-    $x^2$, $$x^2$$               MathML, which browsers draw by themselves: no script and no font is loaded
+<!-- list: experiments -->   the list of that name in `site_lists`
+$x^2$, $$x^2$$               MathML, which browsers draw by themselves: no script and no font is loaded
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def with_formulas(markdown: str) -> str:
         from latex2mathml.converter import convert as mathml
 
         shown = mathml(match["block"] or match["inline"], display="block" if match["block"] else "inline")
-        return f"\n\n<div class='formula'>{shown}</div>\n\n" if match["block"] else shown
+        return f"\n\n<div class='formula'>{shown}</div>\n\n" if match["block"] else f"<span>{shown}</span>"
 
     formulas = rf"{CODE}|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$"
     return re.sub(formulas, convert, markdown, flags=re.S)

@@ -33,10 +33,11 @@ def configuration() -> str:
 def group_list(group: str) -> str:
     """The options of one group: what each is, and its settings."""
     if group == "binary":
-        head = "| file | what it is |\n| --- | --- |\n" + "".join(f"| `{p.stem}` | {head_of(p)} |\n" for p in _paths(group))
-        return head + "\n" + schema_table(Binary, "binary", comments_of(config_dir() / "binary" / "stochastic.yaml"))
+        options = table(("option", "what it is"), [(f"`{path.stem}`", head_of(path)) for path in _paths(group)])
+        return options + schema_table(Binary, "binary", comments_of(config_dir() / "binary" / "stochastic.yaml"))
     if group not in GROUPS:
-        return "".join(f"### {group}={p.stem}\n\n```yaml\n{p.read_text(encoding='utf-8')}```\n\n" for p in _paths(group))
+        texts = {path.stem: path.read_text(encoding="utf-8") for path in _paths(group)}
+        return "".join(f"### {group}={name}\n\n```yaml\n{text}```\n\n" for name, text in texts.items())
     return "".join(_file_of_option(group, path) for path in _paths(group))
 
 
@@ -97,7 +98,9 @@ def command_settings(name: str) -> str:
         if key in ("defaults", "hydra"):
             continue
         inner = value if isinstance(value, dict) else {}
-        rows += [(f"`{key}.{k}`", f"`{_shown(v)}`", notes.get(f"{key}.{k}") or notes.get(key, "")) for k, v in inner.items()]
+        rows += [
+            (f"`{key}.{k}`", f"`{_shown(v)}`", notes.get(f"{key}.{k}") or notes.get(key, "")) for k, v in inner.items()
+        ]
         rows += [] if inner else [(f"`{key}`", f"`{_shown(value)}`", notes.get(key, ""))]
     return table(("setting", "default", "notes"), rows)
 
@@ -151,8 +154,9 @@ def api(module: str) -> str:
     found = re.findall(r"^from (\.?[\w.]+) import (\w+)(?: as \w+)?$", source, re.M)
     if not stub.exists():
         public = re.findall(r'"(\w+)"', source.partition("__all__")[2])
-        found = [(where, name) for where, names in re.findall(r"^from ([\w.]+) import (.+)$", source, re.M)
-                 for name in names.split(", ") if name in public]  # fmt: skip
+        lines = re.findall(r"^from ([\w.]+) import (.+)$", source, re.M)
+        names = [(where, one.partition(" as ")[0]) for where, imported in lines for one in imported.split(", ")]
+        found = [(where, name) for where, name in names if name in public]
     return "\n\n".join(f"::: {module + where if where[0] == '.' else where}.{name}" for where, name in found)
 
 
@@ -170,7 +174,9 @@ LISTS = {
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """A Markdown table; a bar within code is left as it is, which Python-Markdown takes for no border."""
-    rows = [tuple(re.sub(r"`[^`]*`|\|", lambda m: m[0] if m[0] != "|" else "\\|", cell) for cell in row) for row in rows]
+    rows = [
+        tuple(re.sub(r"`[^`]*`|\|", lambda m: m[0] if m[0] != "|" else "\\|", cell) for cell in row) for row in rows
+    ]
     lines = [head, tuple("---" for _ in head), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines) + "\n"
 
