@@ -20,7 +20,7 @@ MARK = re.compile(r"<!-- list: (\w+)((?: [\w.]+)*) -->")
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """MkDocs' event: the text of a page before it is turned into HTML."""
-    return with_links(with_formulas(with_lists(markdown)), page.file.src_uri)
+    return with_links(with_formulas(with_studies(with_lists(markdown), page.file.src_uri)), page.file.src_uri)
 
 
 def with_lists(markdown: str) -> str:
@@ -30,6 +30,14 @@ def with_lists(markdown: str) -> str:
         KeyError: there is no list of that name.
     """
     return MARK.sub(lambda mark: LISTS[mark[1]](*mark[2].split()), markdown)
+
+
+def with_studies(markdown: str, source: str) -> str:
+    """A page of results that names a study by its letter says where the letters are explained."""
+    if not source.startswith("results/") or not re.search(r"\b[Ss]tud(y|ies) [A-E]", markdown):
+        return markdown
+    title, _, rest = markdown.partition("\n")
+    return f"{title}\n\n*Studies A to E: [what they are](../../studies.md).*\n{rest}"
 
 
 def with_formulas(markdown: str) -> str:

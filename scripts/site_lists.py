@@ -113,6 +113,7 @@ def experiments() -> str:
         words = [line.strip() for line in lines if not line.strip().startswith(("python -m", "make "))]
         commands = [line.strip() for line in lines if line.strip().startswith(("python -m", "make "))]
         said = re.sub(r" ?(Time|Expect): ", r"\n\n**\1:** ", " ".join(words))
+        said = re.sub(r"docs/results/(\w+)(?:/table\.md)?", r"[\1](results/\1/table.md)", said)
         text += f"## {path.stem}\n\n{said}\n\n```sh\n" + "\n".join(commands) + "\n```\n\n"
     return text
 

@@ -89,3 +89,17 @@ def test_links_that_leave_the_pages_lead_to_experiments_or_become_text():
 def test_code_is_no_formula():
     for code in ("`$HOME` and `$x`", "```sh\necho $A $B\n```"):
         assert site_hooks.with_formulas(code) == code
+
+
+def test_a_page_of_results_that_names_a_study_says_what_it_is():
+    page = (TOP / "docs" / "results" / "mnist_table" / "README.md").read_text(encoding="utf-8")
+    assert "[what they are](../../studies.md)" in site_hooks.with_studies(page, "results/mnist_table/README.md")
+    plain = "# A table\n\nNothing else."
+    assert site_hooks.with_studies(plain, "results/x/README.md") == plain
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "results" not in page.parts], ids=lambda page: page.name)
+def test_a_page_that_names_a_study_by_its_letter_leads_to_what_it_is(page):
+    text = page.read_text(encoding="utf-8")
+    if re.search(r"\b[Ss]tud(y|ies) [A-E]", text) and page.name not in ("studies.md", "estimators.md"):
+        assert "studies.md" in text
