@@ -34,7 +34,7 @@ lint: .venv/ready
 	touch $@
 
 docs: .venv/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	PYTHONPATH=src NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 table-mnist: .venv/ready
 	$(BIN)/python -m binlit.train -m +experiment=mnist_table hydra/launcher=joblib; \

@@ -1,6 +1,6 @@
 """Lists of the documentation that are read out of the project: options, experiments, results, public names.
 
-No page holds such a list by hand. A page has a line `<!-- list: NAME ARGUMENTS -->`, and `site_hooks` puts
+No page holds such a list by hand. A page has a line `<!-- list: NAME ARGUMENTS -->`, and `docs_hooks` puts
 `LISTS[NAME](*ARGUMENTS)` there when the site is built. Nothing here imports torch.
 """
 

@@ -1,6 +1,6 @@
 """What MkDocs does to a page beside Markdown: lists out of the project, formulas as MathML, links that leave docs/.
 
-<!-- list: experiments -->   the list of that name in `site_lists`
+<!-- list: experiments -->   the list of that name in `docs_lists`
 $x^2$, $$x^2$$               MathML, which browsers draw by themselves: no script and no font is loaded
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # MkDocs loads this file by its path
-from site_lists import LISTS, TOP
+from docs_lists import LISTS, TOP
 
 CODE = r"```.*?```|`[^`\n]*`"
 MARK = re.compile(r"<!-- list: (\w+)((?: [\w.]+)*) -->")
