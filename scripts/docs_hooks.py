@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # MkDocs loads this file by its path
-from docs_lists import LISTS, TOP
+from docs_lists import LISTS, TOP, linked
 
 CODE = r"```.*?```|`[^`\n]*`"
 MARK = re.compile(r"<!-- list: (\w+)((?: [\w.]+)*) -->")
@@ -29,7 +29,7 @@ def with_lists(markdown: str) -> str:
     Raises:
         KeyError: there is no list of that name.
     """
-    return MARK.sub(lambda mark: LISTS[mark[1]](*mark[2].split()), markdown)
+    return MARK.sub(lambda mark: linked(LISTS[mark[1]](*mark[2].split())), markdown)
 
 
 def with_studies(markdown: str, source: str) -> str:

@@ -113,7 +113,6 @@ def experiments() -> str:
         words = [line.strip() for line in lines if not line.strip().startswith(("python -m", "make "))]
         commands = [line.strip() for line in lines if line.strip().startswith(("python -m", "make "))]
         said = re.sub(r" ?(Time|Expect): ", r"\n\n**\1:** ", " ".join(words))
-        said = re.sub(r"docs/results/(\w+)(?:/table\.md)?", r"[\1](results/\1/table.md)", said)
         text += f"## {path.stem}\n\n{said}\n\n```sh\n" + "\n".join(commands) + "\n```\n\n"
     return text
 
@@ -171,6 +170,12 @@ LISTS = {
     "results": results,
     "api": api,
 }
+
+
+def linked(text: str) -> str:
+    """Pages that a comment names by their file, as links."""
+    text = re.sub(r"docs/results/(\w+)(?:/table\.md)?", r"[\1](results/\1/table.md)", text)
+    return text.replace("docs/studies.md", "[Studies](studies.md)")
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
