@@ -38,7 +38,7 @@ class Layer:
         shape: of one input: (K,), or (C, H, W) for a convolution.
         outputs: O.
         kernel, stride, padding: of a convolution.
-        pools: behind it.
+        pools: after it.
         weight, threshold, flip, scale, shift: see `binlit.runtime.store`; those that it does not have are None.
     """
 
@@ -76,7 +76,7 @@ class Layer:
 
     @property
     def pooled(self) -> Pair:
-        """(Hout, Wout) behind the pools."""
+        """(Hout, Wout) after the pools."""
         size = self.size
         for pool in self.pools:
             size = out_size(size, pool.kernel, pool.stride, pool.padding)
