@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,7 @@ def with_formulas(markdown: str) -> str:
     def convert(match: re.Match[str]) -> str:
         if match["block"] is None and match["inline"] is None:
             return match[0]
-        from latex2mathml.converter import convert as mathml
-
+        mathml = import_module("latex2mathml.converter").convert  # of the extra docs alone
         shown = mathml(match["block"] or match["inline"], display="block" if match["block"] else "inline")
         return f"\n\n<div class='formula'>{shown}</div>\n\n" if match["block"] else f"<span>{shown}</span>"
 

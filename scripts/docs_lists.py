@@ -50,7 +50,7 @@ def _file_of_option(group: str, path: Path) -> str:
     settings = {key: value for key, value in node.items() if one is not None and key in one.ranges}
     if bases:
         text += f"Starts from `{group}={bases[0]}`" + (", and changes:\n\n" if settings else ".\n\n")
-    elif sites := getattr(one.facts if one else None, "sites", None):
+    elif one and (sites := getattr(one.facts, "sites", None)):
         text += f"Sites: `{sites}`. Layers with weights: `{one.facts.layers}`.\n\n"
     return text + (settings_table(group, one, settings, comments_of(path)) if one and settings else "")
 

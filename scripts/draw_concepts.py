@@ -106,10 +106,10 @@ def levels(figure: Figure) -> None:
 def evaluation(figure: Figure) -> None:
     """A net with eight units on a line of inputs: what it predicts in each mode."""
     torch.manual_seed(3)
-    net = nn.Sequential(nn.Linear(1, 8), nn.Hardsigmoid(), nn.Linear(8, 1))
-    net.requires_grad_(False)
-    net[0].weight.mul_(1.5)
-    net[2].weight.mul_(4)
+    first, last = nn.Linear(1, 8), nn.Linear(8, 1)
+    net = nn.Sequential(first, nn.Hardsigmoid(), last).requires_grad_(False)
+    first.weight.mul_(1.5)
+    last.weight.mul_(4)
 
     def predict(mode: str) -> Tensor:
         return torch.sigmoid(

@@ -21,7 +21,6 @@ def test_the_blocks_of_a_page_run_one_after_the_other(page):
     room: dict[str, Any] = {}
     for block in python(page):
         exec(block, room)
-        room["net"].zero_grad() if "loss.backward" in block and "step.loss" not in block else None
 
 
 def test_readme_sends_a_gradient_through_a_binary_unit():

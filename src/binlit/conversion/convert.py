@@ -183,9 +183,7 @@ class _Walk:
 
     def _norm(self, name: str, module: Any) -> None:
         if self.open is None:
-            raise ConversionError(
-                f"layer {name!r} makes real values of a net's input or of bits: put it after a layer"
-            )
+            raise ConversionError(f"layer {name!r} makes real values of a net's input or of bits: put it after a layer")
         if module.running_mean is None or module.running_var is None:
             raise ConversionError(f"layer {name!r} keeps no running statistics: use track_running_stats=True")
         if isinstance(module, nn.BatchNorm2d) != (self.open.layer.kind == "conv2d"):
