@@ -33,7 +33,7 @@ lint: .venv/ready
 	$(BIN)/python -m pip install $(PIP_FLAGS) --editable '.[docs]'
 	touch $@
 
-docs: .venv/docs
+docs: .venv/docs  ## the documentation as a site, into build/site; links are checked
 	PYTHONPATH=src NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 table-mnist: .venv/ready

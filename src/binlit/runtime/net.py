@@ -38,7 +38,7 @@ class Layer:
         shape: of one input: (K,), or (C, H, W) for a convolution.
         outputs: O.
         kernel, stride, padding: of a convolution.
-        pools: after it.
+        pools: behind it.
         weight, threshold, flip, scale, shift: see `binlit.runtime.store`; those that it does not have are None.
     """
 
