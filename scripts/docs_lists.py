@@ -157,8 +157,8 @@ def api(module: str) -> str:
         lines = re.findall(r"^from ([\w.]+) import (.+)$", source, re.M)
         names = [(where, one.partition(" as ")[0]) for where, imported in lines for one in imported.split(", ")]
         found = [(where, name) for where, name in names if name in public]
-    places = [(f"{module}{where}" if where[0] == "." else where).rstrip(".") for where, _ in found]
-    return "\n\n".join(f"::: {place}.{name}" for place, (_, name) in zip(places, found, strict=True))
+    found = [(where, name) for where, name in found if where != "."]  # a module has a list of its own
+    return "\n\n".join(f"::: {module + where if where[0] == '.' else where}.{name}" for where, name in found)
 
 
 LISTS = {
