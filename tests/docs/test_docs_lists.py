@@ -105,3 +105,21 @@ def test_a_page_that_names_a_study_by_its_letter_leads_to_what_it_is(page):
     text = page.read_text(encoding="utf-8")
     if re.search(r"\b[Ss]tud(y|ies) [A-E]", text) and page.name not in ("studies.md", "estimators.md"):
         assert "studies.md" in text
+
+
+def anchors(page) -> set[str]:
+    """Anchors of a page's headings, the lists put in, as GitHub and Python-Markdown both make them."""
+    text = re.sub(r"```.*?```", "", docs_hooks.with_lists(page.read_text(encoding="utf-8")), flags=re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_links_to_a_place_of_a_page_lead_to_a_heading():
+    found = 0
+    for page in PAGES:
+        text = docs_hooks.with_lists(page.read_text(encoding="utf-8"))
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", text):
+            if "://" not in target:
+                found += 1
+                assert anchor in anchors((page.parent / target) if target else page), (page.name, target, anchor)
+    assert found > 30
