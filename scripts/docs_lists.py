@@ -6,6 +6,7 @@ No page holds such a list by hand. A page has a line `<!-- list: NAME ARGUMENTS 
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -89,6 +90,19 @@ def ranges() -> str:
     return table(("name", "range"), [(f"`{name}`", f"`{said}`") for name, said in NAMED.items()])
 
 
+def facts() -> str:
+    """What the options of each group state of themselves beside their settings."""
+    rows = []
+    for group, stated in GROUPS.items():
+        fields = {name: field for name, field in stated.model_fields.items() if name != "keys"}
+        listed = [
+            f"`{name}`: `{_values(one.annotation)}`{', required' * one.is_required()}" for name, one in fields.items()
+        ]
+        if fields:
+            rows.append((f"`{group}`", "; ".join(listed), " ".join(inspect.cleandoc(stated.__doc__ or "").split())))
+    return table(("group", "facts", "meaning"), rows)
+
+
 def command_settings(name: str) -> str:
     """The settings of `binlit.evaluate` or `binlit.gradients`, from conf/NAME.yaml."""
     path = config_dir() / f"{name}.yaml"
@@ -165,6 +179,7 @@ LISTS = {
     "configuration": configuration,
     "run_settings": run_settings,
     "ranges": ranges,
+    "facts": facts,
     "command_settings": command_settings,
     "experiments": experiments,
     "estimators": estimators,

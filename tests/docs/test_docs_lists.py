@@ -123,3 +123,13 @@ def test_links_to_a_place_of_a_page_lead_to_a_heading():
                 found += 1
                 assert anchor in anchors((page.parent / target) if target else page), (page.name, target, anchor)
     assert found > 30
+
+
+def test_every_fact_of_a_group_is_explained():
+    page = docs_lists.facts()
+    for group, stated in GROUPS.items():
+        for name in set(stated.model_fields) - {"keys"}:
+            (row,) = re.findall(rf"^\| `{group}` \|.*$", page, re.M)
+            assert f"`{name}`" in row
+    assert "`kind`: `pathwise | relaxation | score_function`, required" in page
+    assert "`gives`: `labels | episodes`" in page
