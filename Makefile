@@ -2,7 +2,7 @@ PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 BIN := .venv/bin
 
-.PHONY: setup help demo test lint table-mnist clean
+.PHONY: setup help demo test lint docs table-mnist clean
 
 setup: .venv/ready  ## the environment, .venv
 
@@ -27,6 +27,14 @@ lint: .venv/ready  ## style and types: ruff, pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# What the site is built with is not needed for anything else.
+.venv/docs: .venv/ready
+	$(BIN)/python -m pip install $(PIP_FLAGS) --editable '.[docs]'
+	touch $@
+
+docs: .venv/docs  ## the documentation as a site, into build/site; links are checked
+	PYTHONPATH=src NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 table-mnist: .venv/ready  ## docs/results/mnist_table, trained again; needs MNIST and hours
 	$(BIN)/python -m binlit.train -m +experiment=mnist_table hydra/launcher=joblib; \

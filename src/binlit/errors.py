@@ -21,7 +21,7 @@ def nearest(word: object, known: Iterable[object]) -> str | None:
 
 
 def did_you_mean(word: object, known: Iterable[object]) -> str:
-    """` (did you mean X?)` to put behind a message; empty where nothing comes near."""
+    """` (did you mean X?)` for the end of a message; empty where no name is near."""
     near = nearest(word, known)
     return f" (did you mean {near}?)" if near else ""
 

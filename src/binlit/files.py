@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and what writers that were killed leave behind."""
+"""Files that are written whole or not at all, and the remains of writers that were killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 HOST = re.sub(r"[^\w-]", "-", platform.node())[:32] or "host"
-DAY = 86_400  # seconds, after which a file that another machine was writing counts as left behind
+DAY = 86_400  # seconds, after which a file that another machine was writing counts as a remain
 REASONS = {errno.ENOTDIR: "it is no folder", errno.EEXIST: "it is no folder"}
 REMEDIES = {
     errno.ENOSPC: "free some space there, then run the same command again",

@@ -11,7 +11,7 @@ from binlit.catalogue import Config
 
 
 def contradictions(node: Config, epochs: int) -> Iterable[str]:
-    """A slope that grows or shrinks beyond any use before the last epoch; own schedules are not asked."""
+    """A slope that grows or shrinks beyond any use before the last epoch; a user's own schedules are not checked."""
     if not str(node["_target_"]).startswith("binlit.anneal."):
         return
     keys = {key: value for key, value in node.items() if key not in ("name", "_target_")}

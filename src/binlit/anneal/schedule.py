@@ -26,7 +26,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """rate^(epoch - 1); with rate 1.005 the formula of study A."""
+    """rate^(epoch - 1); with rate 1.005 the formula of study A (docs/studies.md)."""
 
     rate: float = 1.005
 

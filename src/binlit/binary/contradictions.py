@@ -14,7 +14,7 @@ def unknown_layers(cfg: Config, key: str, chosen: Sequence[str], known: Sequence
 
     Args:
         key: `layer` or `weights`, of the group `binary`.
-        chosen: canonical names of what is asked for.
+        chosen: canonical names of the chosen layers.
         known: what there is to choose from.
     """
     asked, net = cfg["binary"].get(key), f"model '{cfg['model']['name']}'"

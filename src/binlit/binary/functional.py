@@ -1,4 +1,4 @@
-"""Binary operations as plain functions on tensors, under the names that many ports of BinaryNet to Keras use (study C).
+"""Binary operations as plain functions on tensors, under the names that many ports of BinaryNet to Keras use.
 
     from binlit.binary.functional import binary_tanh
 

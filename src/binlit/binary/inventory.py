@@ -1,6 +1,6 @@
 """What a net is made of: for each layer its shape, its parameters by bit width, its multiplications, its memory.
 
-Whether a weight or an input is binary is looked at, not asked: a weight is when each output channel has one magnitude,
+Whether a weight or an input is binary is inferred from values: a weight is when each output channel has one magnitude,
 an input when its values are two and those of a bit.
 """
 

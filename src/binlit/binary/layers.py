@@ -7,7 +7,7 @@ from functools import cache
 
 Layers = int | str | Sequence[int | str] | None
 
-OUTPUT = "output"  # the site behind the classifier: possible, never part of "all", and warned of
+OUTPUT = "output"  # the site after the classifier: possible, never part of "all", and warned of
 WORDS = ("first", "last", "inner", "all")
 
 

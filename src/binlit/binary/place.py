@@ -1,7 +1,7 @@
 """Placing binary units into a finished net.
 
 Where the named module is an activation, the unit takes its place; at the end of a plain Sequential it is one more
-module; behind any other module it is a child, `binary`, that a forward hook calls with what the module sends out.
+module; after any other module it is a child, `binary`, that a forward hook calls with what the module sends out.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def binarize(
         surrogate: as in `BinaryActivation`; where not given `logistic` for estimators that need the logit of p (score
             functions, relaxations), else `hard_sigmoid`.
         slope: the slope to start from; `set_slope` changes it.
-        share: share of each site's channels that are binary (study A4's mixed nets: 0.5); the others go through the
-            activation that was there, and both are concatenated.
+        share: share of each site's channels that are binary (0.5 in the mixed nets of study A4, docs/studies.md); the
+            others go through the activation that was there, and both are concatenated.
         example: a batch such as the net is trained on. The net is run on it once, in evaluation mode, so that what is
             wrong is said at once and not in the first pass; estimators that learn a baseline size it by this.
         estimator_options: arguments of the estimator's class, such as `draws=8` for `rloo`.

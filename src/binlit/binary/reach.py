@@ -1,7 +1,7 @@
-"""A unit that is placed is reached: what cannot be is refused, and the first pass through a net tells what it missed.
+"""A placed unit must be reached: impossible places are refused, and the first pass warns of the units that it missed.
 
-What a module does in its forward pass cannot be known in advance. So the first pass through the whole net is looked at,
-whatever its mode, and no later one: a unit that it does not reach is warned of, once.
+What a module does in its forward pass is not known in advance. So the first pass through the whole net is watched, in
+whatever mode, and no later one. binlit warns once of each unit that it does not reach.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from binlit.binary.unit import BinaryActivation, followed, site_that_sent
 
 
 class SiteWarning(UserWarning):
-    """A binary unit does not do what one would take it to do."""
+    """A binary unit does not do what one would expect."""
 
 
 class OutputSiteWarning(SiteWarning):
@@ -78,7 +78,7 @@ def _last(module: nn.Module) -> nn.Module:
 
 
 def refuse_partly_shared(net: nn.Module, names: list[str]) -> None:
-    """ValueError where a unit behind one of `names` would stand at a place that is not named, the same module's."""
+    """ValueError where a unit after one of `names` would also act at a place that is not named, the same module's."""
     from binlit.binary.sites import is_activation, module_at, place
 
     every = list(net.named_modules(remove_duplicate=False))
@@ -96,7 +96,7 @@ def refuse_partly_shared(net: nn.Module, names: list[str]) -> None:
 
 
 def hold_to_modules(net: nn.Module, name: str) -> None:
-    """Makes torch's transformer layers above `name` call what they hold, in evaluation mode and as copies too.
+    """Makes torch's transformer layers above `name` call their modules in evaluation mode too, also in copies.
 
     The kernels that they choose in evaluation mode compute a whole layer from its weights, and call neither its
     activation nor its hooks.
@@ -113,7 +113,7 @@ def hold_to_modules(net: nn.Module, name: str) -> None:
 
 
 def watch_first_pass(net: nn.Module) -> None:
-    """Has the next pass through `net` tell which of its new units it did not reach."""
+    """Makes the next pass through `net` report which of its new units it did not reach."""
     if end_first_pass not in net._forward_hooks.values():
         net.register_forward_hook(end_first_pass)
 

@@ -1,4 +1,4 @@
-"""The sites of a net, places where an activation leaves a layer: which there are, and which a user's words mean."""
+"""The sites of a net (the places where an activation leaves a layer), and the sites that a user's words mean."""
 
 from __future__ import annotations
 

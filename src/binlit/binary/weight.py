@@ -1,7 +1,7 @@
-"""Binary weights: the unit behind a layer's `weight`.
+"""Binary weights: the unit that a layer's `weight` goes through.
 
-The layer keeps a real *latent* weight, which is what the optimiser moves and what `state_dict` holds (as
-`parametrizations.weight.original`); what the layer multiplies with is its bit, made anew in each pass.
+The layer keeps a real *latent* weight. The optimiser moves it, and `state_dict` holds it (as
+`parametrizations.weight.original`). The layer multiplies with its bit, which is computed anew in each pass.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class BinaryWeight(nn.Module):
     """latent weight -> scale * b, b in {-1, +1}: a parametrization in torch's sense.
 
     Args:
-        weight: the latent weight that it starts from, shape (out, ...).
+        weight: the initial latent weight, shape (out, ...).
         estimator: a pathwise gradient rule (see `binarize_weights`).
         mode: `deterministic`: b = sign(latent), sign(0) = +1; `stochastic`: P(b = +1) = surrogate(latent), drawn
             each time that the layer is called, for all examples at once (BinaryConnect, 1511.00363).

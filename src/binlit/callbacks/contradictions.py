@@ -1,4 +1,4 @@
-"""Callbacks by which a run could not be gone on from, tested, or told apart. Free of torch."""
+"""Callbacks with which a run could not be resumed, tested, or distinguished from another. Free of torch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _never_validated(cfg: Config) -> Iterable[str]:
 
 
 def _unfit_checkpoints(cfg: Config) -> Iterable[str]:
-    """Callbacks by which a run could not be gone on from, tested, or told apart."""
+    """Callbacks with which a run could not be resumed, tested, or distinguished from another."""
     kept = {name: node for name, node in cfg["callbacks"].items() if keeps_checkpoints(node)}
     files: dict[str, str] = {}
     keys: dict[tuple[Any, ...], str] = {}

@@ -22,11 +22,11 @@ class GradientProbe(pl.Callback):
     - `probe/snr`: |g|^2 / tr Cov of one estimate of the run's own estimator, g its mean; of `draws` estimates, the part
       of |mean|^2 that chance explains taken off. 1: signal and noise are of one size.
     - `probe/cosine`: cosine of one estimate to the reference, mean over estimates.
-    - `probe/cosine_mean`: cosine of the mean of all estimates to the reference: what averaging cannot mend is bias.
+    - `probe/cosine_mean`: cosine of the mean of all estimates to the reference: averaging removes noise, not bias.
 
     The reference is the leave-one-out score function on the net as it is, with the same bits' probabilities, averaged
     over `reference` repeats of 16 draws at each site. It is unbiased, and itself noisy: `probe/reference_snr` says how
-    much (of the averaged reference). Weights, running statistics and the order of chance stay as they were.
+    much (of the averaged reference). Weights, running statistics and the random state stay as they were.
 
     Args:
         every: epochs from one look to the next, >= 1.
@@ -55,7 +55,7 @@ class GradientProbe(pl.Callback):
         pl_module.log_dict({f"probe/{name}": value for name, value in figures.items()})
 
     def look(self, net: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
-        """The figures for a net, on a batch; a copy of the net is used, and chance is put back."""
+        """The figures for a net, on a batch; a copy of the net is used, and the random state is restored."""
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(0)
             own = _estimates(copy.deepcopy(net).train(), x, y, self.draws)

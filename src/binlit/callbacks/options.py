@@ -1,4 +1,4 @@
-"""What may be asked of callbacks and loggers: those of binlit and of checkpoints key by key, others by their class."""
+"""Settings of callbacks and loggers: those of binlit and of checkpoints key by key, others by their class."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class SiteMonitor(pl.Callback):
     - `flips`: share of these bits that changed since the epoch before (not there in the first epoch). Where bits are
       drawn the same random numbers are used in every epoch, so that a flip comes from the weights and not from chance;
     - `grad_below`: root mean square, over the batches looked at, of the norm of the loss's gradient with respect to
-      the unit's input. All that the layers below learn passes here; 0 means that they learn nothing from this site.
+      the unit's input. The layers below learn through it; 0 means that they learn nothing from this site.
 
     Args:
         every: training batches from one look at the gradient to the next, >= 1.

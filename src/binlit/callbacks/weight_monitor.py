@@ -15,9 +15,9 @@ from binlit.binary import binary_weights, latent
 class WeightMonitor(pl.Callback):
     """Logs for each layer with binary weights, at the end of each epoch:
 
-    - `flips`: share of weights whose sign is another one than at the end of the epoch before (the flip ratio; in the
-      first epoch: than at the start);
-    - `ends`: share of latent weights that stand at -1 or +1, where the clip holds them;
+    - `flips`: share of weights whose sign changed since the end of the epoch before (the flip ratio; in the first
+      epoch: since the start);
+    - `ends`: share of latent weights at -1 or +1, the ends of the clip;
     - `grad`: root mean square, over the batches looked at, of the norm of the gradient with respect to the latent
       weight. 0 means that the layer learns nothing.
 

@@ -95,7 +95,7 @@ class OptimizerFacts(Facts):
 
 
 class WeightFacts(Facts):
-    """rule: the estimator that goes without saying, so that tables do not name it."""
+    """rule: the default estimator, which tables do not name."""
 
     rule: str | None = None
 

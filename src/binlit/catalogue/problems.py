@@ -101,7 +101,7 @@ def _no_such_key(schema: type[BaseModel], loc: list[str], path: str, value: Any)
 
 
 def _shown(value: Any) -> str:
-    """A value as it is told, cut off where it is long."""
+    """A value as a message shows it, cut off where it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:76]} ..."
 

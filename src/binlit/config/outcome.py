@@ -89,7 +89,7 @@ def decisive(cfg: Config) -> Config:
 
 
 def _is_plain_callback(node: dict[str, Any] | None) -> bool:
-    """Whether a callback only watches, or chooses the tested epoch as every run does unless told otherwise."""
+    """Whether a callback only watches, or chooses the tested epoch as every run does by default."""
     if node is None or only_watches(node):
         return True
     if not keeps_checkpoints(node):
@@ -155,7 +155,7 @@ def same_numbers(node: Any) -> Any:
 
 
 def short(print_of: str) -> str:
-    """Eight digits of a fingerprint, by which folders are told apart."""
+    """Eight digits of a fingerprint, which distinguish folders."""
     return print_of.rpartition("-")[2][:8]
 
 

@@ -14,7 +14,7 @@ from binlit.catalogue.schema import Draws, Place, Seed
 EvalDraws = Annotated[int, Field(ge=1, le=10_000)]
 Threads = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
 RowValue = str | int | float | bool | None | list[str | int | float | bool | None]
-ROW_KEYS = (  # columns of the table that are filled without being asked
+ROW_KEYS = (  # columns that every table has
     "layer", "mode", "estimator", "anneal", "weights", "weight", "share", "seed", "setting", "n", "acc", "loss",
     "failed", "missing",
 )  # fmt: skip

@@ -78,7 +78,7 @@ def _links(node: Any, net: nn.Module, name: str) -> list[Link]:
 
 
 def _hooked(name: str, module: Any) -> list[Link]:
-    """The binary unit behind a module that `binarize` placed by a hook, which tracing does not see."""
+    """The binary unit after a module that `binarize` placed by a hook, which tracing does not see."""
     hooks = [*module._forward_hooks.values()]
     if module._forward_pre_hooks or any(hook is not binarize_output for hook in hooks):
         raise ConversionError(f"layer {name!r} has hooks that change what it does: remove them before packing")

@@ -67,7 +67,7 @@ class _Walk:
         layers: done so far.
         shape: of what comes out of the last module, for one image.
         levels: what the next layer reads.
-        spread: (C, H, W) where a flattening is to be undone in the weights of the linear layer behind it.
+        spread: (C, H, W) where a flattening is to be undone in the weights of the linear layer after it.
     """
 
     def __init__(self, shape: tuple[int, int, int], mean: float, std: float, evaluations: dict[str, str]) -> None:
@@ -183,20 +183,18 @@ class _Walk:
 
     def _norm(self, name: str, module: Any) -> None:
         if self.open is None:
-            raise ConversionError(
-                f"layer {name!r} makes real values of a net's input or of bits: put it behind a layer"
-            )
+            raise ConversionError(f"layer {name!r} makes real values of a net's input or of bits: put it after a layer")
         if module.running_mean is None or module.running_var is None:
             raise ConversionError(f"layer {name!r} keeps no running statistics: use track_running_stats=True")
         if isinstance(module, nn.BatchNorm2d) != (self.open.layer.kind == "conv2d"):
-            raise ConversionError(f"layer {name!r} is a {type(module).__name__} behind a {self.open.layer.kind}")
+            raise ConversionError(f"layer {name!r} is a {type(module).__name__} after a {self.open.layer.kind}")
         if any(not pool.before_norm for pool in self.open.pools):
-            raise ConversionError(f"layer {name!r} stands behind BatchNorm and pooling: use one BatchNorm a layer")
+            raise ConversionError(f"layer {name!r} comes after BatchNorm and pooling: use one BatchNorm a layer")
         self.open.after.append(module)
 
     def _pool(self, name: str, module: Any) -> None:
         if len(self.shape) != 3 or not (self.open or self.layers):
-            raise ConversionError(f"layer {name!r} pools pixels or flat values: put it behind a convolution")
+            raise ConversionError(f"layer {name!r} pools pixels or flat values: put it after a convolution")
         if _pair(module.dilation) != (1, 1) or module.ceil_mode or module.return_indices:
             raise ConversionError(f"layer {name!r} pools with dilation, ceil_mode or indices: use none")
         window = (_pair(module.kernel_size), _pair(module.stride), _pair(module.padding))
@@ -214,7 +212,7 @@ class _Walk:
     def _bits(self, name: str, unit: BinaryActivation) -> None:
         done = self.open
         if done is None:
-            raise ConversionError(f"layer {name!r} makes bits of pixels or of bits: put it behind a layer with weights")
+            raise ConversionError(f"layer {name!r} makes bits of pixels or of bits: put it after a layer with weights")
         if unit.draws_in_evaluation:
             raise ConversionError(f"layer {name!r} draws its bits at test time: use binary.eval=threshold")
         if unit.share != 1:

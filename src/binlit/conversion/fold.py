@@ -28,7 +28,7 @@ def thresholds(
         unit: makes the bits.
         bound: largest |sum|.
         shape: (P, O): rows that differ in `real` alone (patterns of padding), output channels.
-        conv: whether the modules are those behind a convolution.
+        conv: whether the modules come after a convolution.
 
     Returns:
         threshold: (P, O), int32. flip: (O,). The bit is sum >= threshold, or sum <= threshold where flip is 1.
@@ -59,7 +59,7 @@ def thresholds(
 
 
 def scale_and_shift(scale: Tensor, shift: Tensor, after: Sequence[nn.Module]) -> tuple[Tensor, Tensor]:
-    """scale * s + shift, (O,) each, with the BatchNorms behind it folded in, float64."""
+    """scale * s + shift, (O,) each, with the BatchNorms after it folded in, float64."""
     for module in after:
         norm: Any = module
         gain = (norm.running_var + norm.eps).rsqrt()

@@ -87,7 +87,7 @@ class _Graph:
         return name
 
     def link(self, name: str, module: Any, x: str) -> str:
-        """The nodes of one module of the chain behind `x`."""
+        """The nodes of one module of the chain after `x`."""
         if module is None or isinstance(module, nn.Flatten):
             return self.add("Flatten", x, axis=1)
         if isinstance(module, SKIPPED):

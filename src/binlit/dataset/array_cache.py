@@ -14,7 +14,7 @@ from binlit.files import alone, remove_leftovers, whole
 from binlit.paths import cache_dir
 
 HEADER = 512  # bytes at most before the array in a .npy file
-DIGEST = 32  # bytes of SHA-256 behind it
+DIGEST = 32  # bytes of SHA-256 after it
 
 
 def kept(stem: str, stamp: str, ending: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> np.ndarray:

@@ -81,7 +81,7 @@ class Characters(ImageData):
 
 
 class Omniglot(Characters):
-    """Omniglot: the 964 background characters first, the 659 evaluation characters behind them; 20 drawings each.
+    """Omniglot: the 964 background characters first, the 659 evaluation characters after them; 20 drawings each.
 
     Args:
         data_dir, download, image_size: as in `load_omniglot`.

@@ -28,7 +28,7 @@ class ColourImages(StoredImages):
     """Base of both. `channels` and `image_size` are what they are; the config names them so that nets can follow.
 
     Raises:
-        ValueError: another number of channels or size is asked for.
+        ValueError: another number of channels or size is given.
     """
 
     mean, std = 0.5, 0.5

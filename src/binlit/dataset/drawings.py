@@ -21,7 +21,7 @@ class Drawings:
 
     Attributes:
         images: (characters, drawings, S, S) uint8; background characters first.
-        background: how many of the characters are for training; those behind them are for evaluation.
+        background: how many of the characters are for training; those after them are for evaluation.
         validation: indices of the background characters that are held out where characters are (few-shot), (V,).
     """
 

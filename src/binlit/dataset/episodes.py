@@ -1,4 +1,4 @@
-"""Episodes: small classification problems, each of a few classes never met before, drawn in memory many at once.
+"""Episodes: small classification problems, each of a few new classes; many are drawn at once, in memory.
 
 A batch is (images, support, query): the distinct images (U, 1, S, S) of all its episodes, and index tensors into them,
 (episodes, way, shot) and (episodes, way, query). Class w of an episode is the w-th of its `way` classes.

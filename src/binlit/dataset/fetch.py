@@ -1,4 +1,4 @@
-"""Data that is not there is fetched once, into ./data, whatever number of jobs asks for it."""
+"""Data that is not there is fetched once, into ./data, whatever number of jobs needs it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fetched(
         makes: names in ./data that `fetch` makes. What is new in them goes when it fails; `name` where not given.
 
     Raises:
-        DataError: it failed (no connection, no space, a wrong checksum); nothing new is left behind.
+        DataError: it failed (no connection, no space, a wrong checksum); nothing new is left.
     """
     root = Path("data").absolute()
     made = not root.exists()

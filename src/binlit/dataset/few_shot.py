@@ -20,7 +20,7 @@ EVALUATION_SEED = 0  # the same episodes for every row and every seed of a table
 
 
 class Episodes(pl.LightningDataModule):
-    """Base: subclasses define `drawings`. Characters are trained on, validated on or tested on, never two of these.
+    """Base: subclasses define `drawings`. Each character is for training, validation or testing alone.
 
     Args:
         train_way, train_shot, train_query: of training episodes.
@@ -75,7 +75,7 @@ class Episodes(pl.LightningDataModule):
         """Reads and divides the characters; of the stage `test` those for testing alone.
 
         Raises:
-            DataError: also where an episode asks for more classes or drawings than there are.
+            DataError: also where an episode needs more classes or drawings than there are.
         """
         wanted = ("test",) if stage == "test" else ("train", "val", "test")
         if set(wanted) <= self.parts.keys():

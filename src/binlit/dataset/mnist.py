@@ -16,7 +16,7 @@ SIZES = (28, 32)
 
 
 class Mnist(StoredImages):
-    """MNIST (LeCun et al. 1998): 60,000 training and 10,000 test images of digits, 28x28, normalised as in study A1.
+    """MNIST (LeCun et al. 1998): 60,000 training and 10,000 test images of digits, 28x28.
 
     Args:
         data_dir: looked in first, for MNIST/raw/*-ubyte or *-ubyte.gz; never written to.

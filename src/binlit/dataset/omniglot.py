@@ -134,7 +134,7 @@ def load_omniglot(
         image_size: side of the images in pixels; 105 as drawn.
         split: `background` (964 characters for training, 659 for evaluation, as the authors divide it) or `vinyals`
             (1,200 and 423, in the order of the files).
-        characters: how many are needed; all 1,623 where not given. Files that hold none of them are not asked for.
+        characters: how many are needed; all 1,623 where not given. Files that hold none of them are not needed.
 
     Raises:
         DataError: files are missing or damaged; the message names them.

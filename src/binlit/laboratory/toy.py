@@ -1,4 +1,4 @@
-"""The toy on which a biased rule settles wrongly: minimise E[(b - t)^2] over p, one bit.
+"""The toy on which a biased rule finds the wrong answer: minimise E[(b - t)^2] over p, one bit.
 
 The expected loss p (1 - t)^2 + (1 - p) t^2 falls towards p = 0 for t < 1/2. A straight-through rule sees the slope
 2 (b - t) of the parabola, whose mean is 0 at p = t, and stays there.

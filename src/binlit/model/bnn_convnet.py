@@ -1,4 +1,4 @@
-"""The convolutional net of study D (BNN / BinaryConnect on CIFAR-10 and SVHN)."""
+"""The convolutional net of BNN and BinaryConnect on CIFAR-10 and SVHN (1602.02830)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from binlit.model.activation import ACTIVATIONS
 
 
 class BnnConvNet(nn.Module):
-    """(2 x 128C3)-MP2-(2 x 256C3)-MP2-(2 x 512C3)-MP2-(2 x 1024FC)-10, BatchNorm behind each layer.
+    """(2 x 128C3)-MP2-(2 x 256C3)-MP2-(2 x 512C3)-MP2-(2 x 1024FC)-10, BatchNorm after each layer.
 
     Order within a layer, as in the paper's code: convolution, pooling, BatchNorm, activation. No biases beside
     BatchNorm's.

@@ -1,4 +1,4 @@
-"""The four-convolution nets of Omniglot: encoder (study A3) and classifier (study A2)."""
+"""The four-convolution nets of Omniglot: encoder and classifier (studies A3 and A2, docs/studies.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDTH, BLOCKS = 64, 4
 class Conv4(nn.Module):
     """4 x [conv 3x3 with 64 channels, BatchNorm, MaxPool 2, activation], flattened; 111,936 parameters.
 
-    Source: Vinyals et al. 2016 (1606.04080), section 4.1; the activation stands behind the pooling, as in study A3.
+    Source: Vinyals et al. 2016 (1606.04080), section 4.1; the activation comes after the pooling, as in study A3.
 
     Args:
         activation: `relu` (as in the study), `hard_sigmoid` or `hard_tanh`.

@@ -18,7 +18,7 @@ class Head(nn.Module):
         distance: `squared_l2` (similarity: minus the squared Euclidean distance) or `cosine` (times a learned scale:
             without one the largest probability of 5 classes is 0.65).
         scale: of the similarities, > 0: fixed for `squared_l2` (1 where not given), to start from for `cosine` (10). A
-            real encoder finds its own scale; bits cannot, and with 64 of them distances of 30 saturate the softmax.
+            real encoder learns a scale; bits cannot, and with 64 of them distances of 30 saturate the softmax.
 
     Raises:
         ValueError: the distance is not known, or scale <= 0.
@@ -48,7 +48,7 @@ class Head(nn.Module):
 class MatchingNetwork(Head):
     """Attention over all support drawings: p(class) = sum of softmax(similarity) over the class's drawings.
 
-    Source: Vinyals et al. 2016 (1606.04080), eq. 1, without the full-context embeddings; squared L2 as in study A3.
+    Source: Vinyals et al. 2016 (1606.04080), eq. 1, without the full-context embeddings; with squared L2.
     """
 
     def forward(self, support: Tensor, queries: Tensor) -> Tensor:

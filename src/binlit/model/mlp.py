@@ -1,4 +1,4 @@
-"""The multilayer perceptron of study A5 (784-100-10), of the binary-weight studies B, C and D, and their relatives."""
+"""Multilayer perceptrons: 784-100-10, BNN's (1602.02830), and those of studies B and C (docs/studies.md)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ NORMS = ("none", "hidden", "all")
 
 
 class Mlp(nn.Module):
-    """Linear layers with an activation behind each but the last.
+    """Linear layers with an activation after each but the last.
 
     Args:
         inputs: values of one flattened example.
         hidden: widths of the hidden layers, at least one.
         classes: number of outputs.
-        activation: `hard_sigmoid` (as in study A5), `hard_tanh` or `relu`.
-        norm: BatchNorm in front of the `hidden` activations, behind `all` linear layers (study D), or `none`.
-        dropout: share of hidden values dropped behind each activation, in [0, 1).
+        activation: `hard_sigmoid`, `hard_tanh` or `relu`.
+        norm: BatchNorm before the `hidden` activations, after `all` linear layers (as in BNN), or `none`.
+        dropout: share of hidden values dropped after each activation, in [0, 1).
         input_dropout: share of inputs dropped, in [0, 1).
 
     Shape: (N, ...) with `inputs` values an example -> logits (N, classes). Sites: act1, act2, ...

@@ -1,4 +1,4 @@
-"""The MNIST net of study A1: two 5x5 convolutions and a linear classifier."""
+"""The MNIST net of study A1 (docs/studies.md): two 5x5 convolutions and a linear classifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The five-convolution net behind study A2's rows `none` and `first`."""
+"""The five-convolution net of the rows `none` and `first` of study A2 (docs/studies.md)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OmniglotCnn5(nn.Module):
             layers.
         activation: `relu` (as in the study), `hard_sigmoid` or `hard_tanh`.
 
-    Shape: (N, 1, S, S) -> logits (N, classes). Sites: act1 to act5, behind the convolutions.
+    Shape: (N, 1, S, S) -> logits (N, classes). Sites: act1 to act5, after the convolutions.
     """
 
     def __init__(self, classes: int = 964, image_size: int = 105, activation: str = "relu") -> None:

@@ -1,4 +1,4 @@
-"""What a packed net may say: its parts fit each other, and nothing in it asks for more memory than was allowed."""
+"""Bounds on a packed net: its parts fit each other, and it needs no more memory than is allowed."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Layer:
 
     @property
     def pooled(self) -> Pair:
-        """(Hout, Wout) behind the pools."""
+        """(Hout, Wout) after the pools."""
         size = self.size
         for pool in self.pools:
             size = out_size(size, pool.kernel, pool.stride, pool.padding)

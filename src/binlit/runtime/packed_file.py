@@ -4,7 +4,7 @@ Nothing in it is code, and nothing of it is executed. What it may ask for stands
 
 Tensors of layer i (O outputs, K inputs of each):
     i.weight     uint64 (O, ceil(K / 64)): bit 1 is +1, bit 0 is -1. K runs over (kh, kw, C) in a convolution, and over
-                 (H, W, C) in a linear layer behind one; over (C, H, W) in a linear layer that reads pixels.
+                 (H, W, C) in a linear layer after one; over (C, H, W) in a linear layer that reads pixels.
     i.threshold  int32 (P, O): P = 1, or one row for each pattern of taps outside of the image (pixels with padding).
     i.flip       uint8 (O,): the bit is sum >= threshold, or sum <= threshold where flip is 1.
     i.scale, i.shift  float64 (O,): in the last layer instead of these two; score = sum * scale + shift.

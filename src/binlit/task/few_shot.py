@@ -1,4 +1,4 @@
-"""Few-shot learning: an encoder, binary or not, learns to tell apart classes of which it sees a few drawings."""
+"""Few-shot learning: an encoder, binary or not, learns to classify with a few labelled drawings of each class."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class FewShot(Learning):
     All images of a batch of episodes go through the encoder in one call. The loss of a query is the negative
     log-probability of its class.
 
-    Which loss rewards which bits (score-function estimators): the bits of a *query* drawing decide its own loss and
-    no other, and are rewarded with that. The bits of a *support* drawing decide what every query of its episode is
-    compared with, and are rewarded with the mean loss of all of them. To reward a support drawing with less would leave
-    out part of its effect (bias); to reward a query with its neighbours' losses too would add noise that has nothing
-    to do with it. With several draws of the batch, draw k of every drawing meets draw k of the others: given these, the
-    baseline from the other draws does not depend on the drawing's own bits, so that the estimate is unbiased
-    (tests/task/test_few_shot.py enumerates a small episode).
+    Rewards of score-function estimators: the bits of a *query* image affect the loss of that query alone, and are
+    rewarded with that loss. The bits of a *support* image affect the loss of every query of its episode, and are
+    rewarded with the mean of these losses. A smaller reward for support bits would be biased. The losses of other
+    queries in the reward of a query's bits would add noise. With several draws of the batch, draw k of each image is
+    used with draw k of the others. So the baseline, which comes from the other draws, does not depend on the image's
+    bits, and the estimate is unbiased (tests/task/test_few_shot.py enumerates a small episode).
 
     Args:
         net: (N, C, H, W) -> embeddings (N, D).
         head: `matching` or `prototypical`.
         distance, scale: of the head, see `Head`.
-        floor: probabilities below are taken for it, and send no gradient (the study's 1e-8); None for no floor.
+        floor: smaller probabilities are raised to it and send no gradient (1e-8 in study A3, docs/studies.md); None for
+            no floor.
         others: as in `Learning`; `classes` is the way of the evaluated episodes.
     """
 
@@ -121,7 +121,7 @@ def labels(query: Tensor) -> Tensor:
 
 
 def shared_losses(losses: Tensor, support: Tensor, query: Tensor, images: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Losses of queries as `Step.loss` wants them: by image, and for what each image's bits are responsible.
+    """Losses of queries in the form that `Step.loss` takes: one for each image, with the reward of its bits.
 
     Args:
         losses: (R, E, way * query).

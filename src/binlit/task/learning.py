@@ -27,7 +27,7 @@ LARGEST_LOSS = 1e9
 
 
 class DivergenceError(ArithmeticError):
-    """A loss is not finite or beyond `LARGEST_LOSS`, or a weight is not finite: nothing comes of going on."""
+    """A loss is not finite or beyond `LARGEST_LOSS`, or a weight is not finite: the run is stopped."""
 
 
 class Learning(pl.LightningModule):
@@ -48,8 +48,8 @@ class Learning(pl.LightningModule):
         history: one entry of metrics for each epoch done; saved in checkpoints.
         examples: how many examples each part has seen in this epoch (repeats not counted), or in this test.
         config: the run's config as plain containers, or None; saved too: a checkpoint alone can be tested again.
-        tested: what the record of the test holds beside its metrics.
-        started_from: of which run, after how many of its epochs, this one goes on or has the weights; None for none.
+        tested: what the record holds of the test, beside its metrics.
+        started_from: the run, and its epoch, whose state or weights this run started from; None for none.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Learning(pl.LightningModule):
         self.history, self.started_from = checkpoint.get("history", []), checkpoint.get("started_from")
 
     def refuse_divergence(self, part: str, loss: Tensor) -> None:
-        """Stops a run from which nothing comes any more.
+        """Stops a run that has diverged.
 
         Args:
             part: what the loss is of, such as `validation`.
