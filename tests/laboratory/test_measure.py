@@ -25,6 +25,7 @@ UNBIASED = {
     "disarm": {},
     "arms": {},
     "bitflip": {},
+    "local_expectation": {},
 }
 
 

@@ -123,7 +123,7 @@ def binarize(
             known = name in (called_last, *chain_ends)
             warnings.warn(output_warning(name, known), OutputSiteWarning, stacklevel=2)
     watch_first_pass(net)
-    if rule.learns:
+    if rule.learns or (example is not None and type(rule).prepare is not Estimator.prepare):
         rule.prepare(site_shapes(net, example))
     elif example is not None:
         with evaluating(net):

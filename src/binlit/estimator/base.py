@@ -113,7 +113,11 @@ class Estimator(nn.Module):
         return []
 
     def prepare(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Makes the rule's own parameters, given the shape of one example's units at each site."""
+        """Makes the rule's own parameters, given the shape of one example's units at each site.
+
+        Raises:
+            ValueError: the rule is not for such sites.
+        """
 
     def begin_epoch(self, epoch: int) -> None:
         """Called before each epoch (1, 2, ...); scheduled rules move on."""
