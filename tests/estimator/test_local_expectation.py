@@ -58,5 +58,7 @@ def test_too_many_units_are_refused_before_anything_is_drawn():
     with Step(unknown), pytest.raises(StepError, match="needs a pass for each binary unit"):
         unknown(torch.zeros(2, 4))
     line = ["model=mnist_cnn", "dataset=digits", "estimator=local_expectation", "binary.surrogate=logistic"]
-    with pytest.raises(ConfigError, match=r"model=mnist_cnn: 'local_expectation' needs a pass .* at 'features.act1' .*raise"):
+    with pytest.raises(
+        ConfigError, match=r"model=mnist_cnn: 'local_expectation' needs a pass .* at 'features.act1' .*raise"
+    ):
         build_net(composed([*line, "binary.layer=1"]))

@@ -93,6 +93,8 @@ class Estimator(nn.Module):
         needs_chance: True for a pathwise rule that means nothing where the bit is thresholded. (A score function draws
             in training in both modes.)
         learns: True where the rule has parameters of its own whose sizes depend on the sites; see `prepare`.
+        differentiates: True where the rule runs a backward pass of its own within the step, which torch.func does not
+            see.
         shares_losses: False where the estimate is wrong as soon as one example's loss depends on another one's bits.
         learning_rate: of the rule's own parameters, which get an optimiser group of their own; None for the net's.
     """
@@ -101,6 +103,7 @@ class Estimator(nn.Module):
     needs_logit: bool = False
     needs_chance: bool = False
     learns: bool = False
+    differentiates: bool = False
     shares_losses: bool = True
     learning_rate: float | None = None
 

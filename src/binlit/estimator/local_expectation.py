@@ -42,6 +42,7 @@ class LocalExpectation(ControlVariate):
         ValueError: the net has more units (as soon as an example is known).
     """
 
+    differentiates = False
     shares_losses = False  # a lane's other examples are flipped too, and not as p would draw them
 
     def __init__(self, most_units: int = 256) -> None:
