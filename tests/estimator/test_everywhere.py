@@ -126,7 +126,7 @@ def test_auxiliary_rows_leave_batchnorm_to_the_drawn_ones(name):
     assert not norm._forward_pre_hooks
 
 
-@pytest.mark.parametrize("name", ["nvil", "rebar", "relax"])
+@pytest.mark.parametrize("name", ["nvil", "rebar", "relax", "rodeo"])
 def test_learned_parts_learn_and_are_saved(name):
     options: dict[str, Any] = {} if name == "nvil" else {"tune_every": 1}
     net = net_with(name, **options)

@@ -130,6 +130,11 @@ def test_reste_moves_from_identity_to_a_power(epoch):
         ("rebar", {"temperature": 0.0}, "temperature=0.0"),
         ("rebar", {"tune_every": -1}, "tune_every=-1"),
         ("arms", {"draws": 1}, "at least 2"),
+        ("double_cv", {"draws": 1}, "at least 2"),
+        ("double_cv", {"decay": 1.5}, "decay=1.5 is outside"),
+        ("rodeo", {"hidden": 0}, "hidden=0"),
+        ("rodeo", {"tune_every": -1}, "tune_every=-1"),
+        ("local_expectation", {"most_units": 0}, "most_units=0"),
         ("disarm", {"groups": 0}, "too few"),
     ],
 )

@@ -69,6 +69,7 @@ class WithSlopes(LeaveOneOut):
     def loss(self, step: Recording, losses: Tensor, rewards: Tensor) -> Tensor:
         total, f = losses.mean(), rewards.detach()
         self.advantage(step, step.draws[-1], f)  # refuses a single draw
+        found: list[Tensor] = []
         slopes = slopes_at(step.draws, total_of(step, losses, rewards).sum())
         for drawn, slope in reversed(list(zip(step.draws, slopes, strict=True))):
             count, units = f.shape[0], drawn.bits[0].numel()
@@ -79,15 +80,20 @@ class WithSlopes(LeaveOneOut):
                 at_least_float32(drawn.bits.detach()).reshape(count, -1, units),
                 torch.sigmoid(drawn.logits.detach()).reshape(1 if drawn.branched else count, -1, units),
             )
-            estimate = self.estimate(values)  # (K, R, U): what each draw has to say
+            estimate = self.estimate(values)
             estimate = estimate.mean(0) if drawn.branched else estimate
-            total = add_gradient(total, weighed(estimate.reshape(1, *drawn.logits.shape), drawn.logits).mean())
+            found.append(estimate)
+            total = add_gradient(total, weighed(estimate.detach().reshape(1, *drawn.logits.shape), drawn.logits).mean())
             f = f.mean(0) if drawn.branched else f
-        return total
+        return self.learn(total, found)
 
     def estimate(self, draws: Draws) -> Tensor:
-        """The gradient at the logits as each draw estimates it, (K, R, U), without a graph."""
+        """The gradient at the logits as each draw estimates it, (K, R, U); a graph to what the rule learns, or none."""
         raise NotImplementedError
+
+    def learn(self, total: Tensor, estimates: Sequence[Tensor]) -> Tensor:
+        """`total` with the gradient of what the rule learns added, given the estimate at each site, (..., U)."""
+        return total
 
 
 class DoubleControlVariate(WithSlopes):
