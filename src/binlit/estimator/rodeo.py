@@ -18,8 +18,8 @@ class Rodeo(WithSlopes):
     Backward: 1/K sum_k [f_k - mean_{j != k} (f_j + alpha A h_j)] (b_k - p) + beta B g_k, with
     A h = sum_i w_i [h(b, bit i flipped) - h(b)], w_i the probability of the bit's other value, and, for unit i,
     B g = p_i (1 - p_i) [g(b_i = 1) - g(b_i = 0)] - g(b) (b_i - p_i). Both have mean 0. h_k and g_k are u plus an output
-    of one small net of (u, m), which starts at 0: u(b) = s^T (b - p), s the mean of the other draws' gradients of f, and
-    m what these draws say of f at p.
+    of one small net of (u, m), which starts at 0: u(b) = s^T (b - p), s the mean of the other draws' gradients of f,
+    and m what these draws say of f at p.
     Bias and variance: unbiased for any net. It starts as `double_cv` with its factor at -1, and alpha, beta and the net
     are moved down the gradient of the estimate's own variance (of its logarithm), every `tune_every`-th step. K passes
     above the first site as `rloo`, one more backward pass, and the net at each draw and at each flip of it.
