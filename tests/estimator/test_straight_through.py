@@ -117,6 +117,7 @@ def test_reste_moves_from_identity_to_a_power(epoch):
         ("concrete", {"temperature": 0.0}, "temperature=0.0 must be above 0"),
         ("st_gumbel", {"temperature": -1.0}, "temperature=-1.0 must be above 0"),
         ("gumbel_rao", {"draws": 0}, "draws=0 must be at least 1"),
+        ("gumbel_rao", {"draws": None, "temperature": 2.0}, "temperature=2.0 is above 1"),
         ("gapped_st", {"gap": 0.0}, "gap=0.0 must be above 0"),
         ("decoupled_st", {"backward_temperature": 0.0}, "backward_temperature=0.0"),
         ("swish_sign", {"beta": 0.0}, "beta=0.0"),
