@@ -21,6 +21,7 @@ from torch import Tensor
 
 from binlit.binary import SURROGATES, BinaryActivation
 from binlit.build import build
+from binlit.catalogue import packaged
 from binlit.estimator import ESTIMATORS, Call, Estimator, Step
 from binlit.laboratory.settings import estimator_node
 
@@ -118,8 +119,10 @@ def described(name: str) -> str:
     """The docstring of an estimator as Markdown: its sentences, without what is about arguments and errors."""
     text = inspect.cleandoc(ESTIMATORS[name].__doc__ or "")
     text = re.split(r"\n\s*\n(?:Args|Attributes|Raises):", text)[0]
-    text = re.sub(r"\n+(?=(?:Forward|Backward|Bias and variance|Source|Character|Passes):)", "\n\n", text)
-    return re.sub(r"^(Forward|Backward|Bias and variance|Source|Character):", r"*\1:*", text, flags=re.M)
+    if elsewhere := packaged("estimator")[name].facts.also_known_as:
+        text += f"\nAlso known as: {', '.join(elsewhere)}."
+    text = re.sub(r"\n+(?=(?:Forward|Backward|Bias and variance|Source|Character|Passes|Also known as):)", "\n\n", text)
+    return re.sub(r"^(Forward|Backward|Bias and variance|Source|Character|Also known as):", r"*\1:*", text, flags=re.M)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from binlit.catalogue.options import (
     expand,
     files,
     option,
+    option_meant,
     packaged,
     split,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "TaskFacts",
     "expand", "files",
     "option",
+    "option_meant",
     "packaged",
     "split",
 ]  # fmt: skip

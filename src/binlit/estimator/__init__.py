@@ -2,7 +2,7 @@
 
 from hydra.utils import get_class
 
-from binlit.catalogue import packaged
+from binlit.catalogue import option_meant, packaged
 from binlit.estimator.base import Call, Estimator
 from binlit.estimator.control_variate import MuProp
 from binlit.estimator.coupled import Arm, Arms, BitFlip, DisArm
@@ -33,10 +33,16 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     name: get_class(one.target) for name, one in packaged("estimator").items() if one.target
 }
 
+
+def meant(name: str) -> str:
+    """` (did you mean X?)` for a name that is none of `ESTIMATORS`, also one that X goes by elsewhere."""
+    return option_meant("estimator", name, ESTIMATORS)
+
+
 __all__ = [
     "ESTIMATORS", "ApproxSign", "Arm", "Arms", "BitFlip", "Call", "ClippedStraightThrough", "Concrete",
     "DecoupledStraightThrough", "Detached", "DisArm", "ErrorDecay", "Estimator", "GappedStraightThrough", "GumbelRao",
     "IdentityStraightThrough", "LeaveOneOut", "MuProp", "Nvil", "Rebar", "RectifiedStraightThrough", "ReinMax",
     "Reinforce", "Relax", "ScoreFunction", "SigmoidStraightThrough", "Step", "StepError", "StraightThrough",
-    "StraightThroughGumbel", "SwishSign", "straight_through",
+    "StraightThroughGumbel", "SwishSign", "meant", "straight_through",
 ]  # fmt: skip

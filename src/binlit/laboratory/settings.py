@@ -8,11 +8,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field
 
-from binlit.catalogue import packaged, split
+from binlit.catalogue import option_meant, packaged, split
 from binlit.config.check import resolved
 from binlit.config.option import Count, Place, Rate, Seed, schema_of
 from binlit.config.problems import problems_of
-from binlit.config.read import Config, ConfigError, did_you_mean
+from binlit.config.read import Config, ConfigError
 from binlit.config.schema import Threads
 from binlit.paths import config_dir
 
@@ -65,7 +65,7 @@ def check_study(cfg: DictConfig) -> Config:
     for name in [*study["estimators"], *study["options"]]:
         if name not in known:
             raise ConfigError(
-                f"estimators: {name} does not exist; choose {', '.join(known)}{did_you_mean(str(name), known)}"
+                f"estimators: {name} does not exist; choose {', '.join(known)}{option_meant('estimator', name, known)}"
             )
     for name in study["estimators"]:
         estimator_node(name, study["options"].get(name, {}))
