@@ -7,8 +7,8 @@ import itertools
 import pytest
 import torch
 
-from binlit.estimator import ESTIMATORS
-from binlit.estimator.double_cv import Draws
+from binlit.estimator.double_cv import DoubleControlVariate, Draws
+from binlit.estimator.rodeo import Rodeo
 
 P = torch.tensor([[0.2, 0.5, 0.9]], dtype=torch.float64)
 W = torch.tensor([1.5, -2.0, 1.0], dtype=torch.float64)
@@ -24,9 +24,9 @@ def every_pair() -> tuple[Draws, torch.Tensor]:
     return Draws(f, slope, pairs, P[None]), chance
 
 
-def trained_net(hidden: int = 6):
+def trained_net(hidden: int = 6) -> Rodeo:
     torch.manual_seed(0)
-    rule = ESTIMATORS["rodeo"](hidden=hidden).double().eval()
+    rule = Rodeo(hidden=hidden).double().eval()
     for parameter in rule.parameters():
         parameter.data += torch.randn_like(parameter)
     return rule
@@ -35,21 +35,21 @@ def trained_net(hidden: int = 6):
 def test_any_net_leaves_the_estimate_unbiased_summed_over_every_pair_of_draws():
     draws, chance = every_pair()
     exact = (chance[:, None] * draws.f[0, :, None] * (draws.bits[0] - P)).sum(0)
-    for rule in (trained_net(), ESTIMATORS["rodeo"]().double().eval()):
+    for rule in (trained_net(), Rodeo().double().eval()):
         mean = (chance[:, None] * rule.estimate(draws).mean(0)).sum(0)
         assert torch.allclose(mean, exact)
 
 
 def test_it_starts_as_double_cv():
     draws, _ = every_pair()
-    start, other = (ESTIMATORS[name]().double().eval().estimate(draws) for name in ("rodeo", "double_cv"))
+    start, other = (rule().double().eval().estimate(draws) for rule in (Rodeo, DoubleControlVariate))
     assert torch.allclose(start.mean(0), other.mean(0))
     assert not torch.allclose(trained_net().estimate(draws).mean(0), other.mean(0))
 
 
 def test_a_curved_loss_teaches_it():
     draws, chance = every_pair()
-    rule = ESTIMATORS["rodeo"]().double()
+    rule = Rodeo().double()
     optimizer = torch.optim.Adam(rule.parameters(), lr=0.02)
 
     def spread() -> float:
@@ -69,7 +69,7 @@ def test_a_curved_loss_teaches_it():
 @pytest.mark.parametrize("tune_every", [0, 1, 3])
 def test_it_is_tuned_as_often_as_asked_and_not_in_evaluation(tune_every):
     draws, _ = every_pair()
-    rule = ESTIMATORS["rodeo"](tune_every=tune_every).double()
+    rule = Rodeo(tune_every=tune_every).double()
     tuned = []
     for _ in range(6):
         found = rule.estimate(draws).mean(0)
