@@ -29,6 +29,7 @@ UNBIASED = {
     "local_expectation": {},
     "double_cv": {},
     "rodeo": {},
+    "unordered": {},
 }
 
 
@@ -61,6 +62,7 @@ def test_unbiased_within_four_standard_errors(name, units):
         ("arms", {"draws": [2, 3]}),
         ("rloo", {"draws": [3, 2]}),
         ("double_cv", {"draws": [2, 3]}),
+        ("unordered", {"draws": [3, 2]}),
         ("rodeo", {"draws": [2, 3], "hidden": 4}),
         ("double_cv", {"draws": 3, "repeat_at": "input", "alpha": 0.7, "decay": 1.0}),
         ("nvil", {"normalise": False, "draws": [2, 2], "hidden": 4}),
@@ -105,6 +107,7 @@ def test_order_of_variances():
         assert by_draws[0] > by_draws[1] > by_draws[2]
         coupled, _ = measured("arms", [6], seed)
         assert coupled.variance < by_draws[1]
+        assert measured("unordered", [6], seed)[0].variance < by_draws[1]
 
 
 def _rloo(seed: int, k: int):

@@ -105,7 +105,7 @@ class DoubleControlVariate(WithSlopes):
     Bias and variance: unbiased for any alpha. With alpha = -1 a loss linear in the bits leaves no variance; what stays
     with the score function is the curvature of f. K passes above the first site as `rloo`, and one more backward pass.
     Later sites draw once for each lane unless a list gives them counts of their own.
-    Source: Titsias and Shi 2022 (2111.05300), eqs. 10-12.
+    Source: Titsias and Shi 2022 (2111.05300), double control variates.
 
     Args:
         alpha: to start from.

@@ -23,7 +23,7 @@ class Rodeo(WithSlopes):
     Bias and variance: unbiased for any net. It starts as `double_cv` with its factor at -1, and alpha, beta and the net
     are moved down the gradient of the estimate's own variance (of its logarithm), every `tune_every`-th step. K passes
     above the first site as `rloo`, one more backward pass, and the net at each draw and at each flip of it.
-    Source: Shi et al. 2022 (2202.09497), eq. 9. There the outer operator, too, takes all flips; here each component of
+    Source: Shi et al. 2022 (2202.09497), RODEO. There the outer operator, too, takes all flips; here each component of
     the gradient takes its own unit's, another operator of the family, which starts at `double_cv`.
 
     Args:
