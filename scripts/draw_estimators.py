@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from binlit.binary import BinaryActivation
+from binlit.catalogue import packaged
 from binlit.catalogue.build import build
 from binlit.estimator import ESTIMATORS, Call, Estimator, Step
 from binlit.estimator.surrogate import SURROGATES
@@ -119,8 +120,10 @@ def described(name: str) -> str:
     """The docstring of an estimator as Markdown: its sentences, without what is about arguments and errors."""
     text = inspect.cleandoc(ESTIMATORS[name].__doc__ or "")
     text = re.split(r"\n\s*\n(?:Args|Attributes|Raises):", text)[0]
-    text = re.sub(r"\n+(?=(?:Forward|Backward|Bias and variance|Source|Character|Passes):)", "\n\n", text)
-    return re.sub(r"^(Forward|Backward|Bias and variance|Source|Character):", r"*\1:*", text, flags=re.M)
+    if elsewhere := packaged("estimator")[name].facts.also_known_as:
+        text += f"\nAlso known as: {', '.join(elsewhere)}."
+    text = re.sub(r"\n+(?=(?:Forward|Backward|Bias and variance|Source|Character|Passes|Also known as):)", "\n\n", text)
+    return re.sub(r"^(Forward|Backward|Bias and variance|Source|Character|Also known as):", r"*\1:*", text, flags=re.M)
 
 
 def main() -> None:

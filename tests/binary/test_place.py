@@ -138,7 +138,7 @@ def test_a_layer_that_is_not_there_is_refused_with_what_there_is(layers, message
 
 
 def test_unknown_estimator_has_the_nearest_name():
-    with pytest.raises(ValueError, match=r"'rlo' is not known \(did you mean 'rloo'\?\)"):
+    with pytest.raises(ValueError, match=r"'rlo' is not known \(did you mean rloo\?\)"):
         binarize(MnistCnn(), 1, "rlo")
 
 

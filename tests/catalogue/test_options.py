@@ -14,9 +14,11 @@ from pydantic import TypeAdapter
 from torch import nn
 
 import binlit
+from binlit.binary import binarize
 from binlit.catalogue import GROUPS, expand, facts_of, files, option, packaged, split
 from binlit.catalogue.options import FIXED
 from binlit.catalogue.ranges import annotation
+from binlit.command.words import check_choice
 from binlit.errors import ConfigError
 from binlit.estimator import ESTIMATORS
 from binlit.running.build import example_images
@@ -32,6 +34,29 @@ def test_the_kind_of_an_estimator_is_that_of_its_class(name):
     assert (facts.kind == "relaxation") == (rule.needs_chance and not rule.score_function)
     assert (facts.kind != "pathwise") == rule.needs_logit
     assert facts.shares_losses == rule.shares_losses
+
+
+ELSEWHERE = {other: name for name, one in packaged("estimator").items() for other in one.facts.also_known_as}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_name_used_elsewhere_leads_to_ours_from_python_and_from_the_command_line(name):
+    assert name not in packaged("estimator")
+    said = rf"did you mean {ELSEWHERE[name]}\?"
+    for written in (name, name.upper(), name.replace("_", "-")):
+        with pytest.raises(ValueError, match=said):
+            binarize(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), 1, written)
+        with pytest.raises(ConfigError, match=said):
+            check_choice("estimator", written, [])
+
+
+def test_the_names_that_people_look_for_are_there():
+    wanted = {
+        "zgr": "reinmax", "loorf": "rloo", "vargrad": "rloo", "go": "local_expectation", "arsm": "arm",
+        "multi_sample_disarm": "arms",
+    }  # fmt: skip
+    assert wanted.items() <= ELSEWHERE.items()
+    assert sum(len(one.facts.also_known_as) for one in packaged("estimator").values()) == len(ELSEWHERE)  # each once
 
 
 @pytest.mark.parametrize(("group", "name"), BUILT)

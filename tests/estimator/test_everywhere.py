@@ -16,7 +16,7 @@ from binlit import Step, binarize
 from binlit.estimator import ESTIMATORS, StepError
 
 PATHWISE = [name for name, rule in ESTIMATORS.items() if not rule.score_function]
-SCORE = [name for name, rule in ESTIMATORS.items() if rule.score_function]
+DIFFERENTIATING = [name for name, rule in ESTIMATORS.items() if rule.differentiates]
 
 
 def net_with(name: str, layers: Any = "all", norm: bool = False, **options: Any) -> Any:
@@ -61,7 +61,7 @@ def test_layers_below_both_sites_learn_in_every_precision(name):
     assert name == "detached" or (net[0].weight.grad.isfinite().all() and net[0].weight.grad.abs().sum() > 0)
 
 
-@pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("muprop", "rebar", "relax")])
+@pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in DIFFERENTIATING])
 def test_vmap_over_seeds(name):
     """Three nets of different weights trained at once; each one's gradient has the size of its own."""
     nets = [net_with(name) for _ in range(3)]
@@ -83,7 +83,7 @@ def test_vmap_over_seeds(name):
         assert not torch.equal(found["0.weight"][0], found["0.weight"][1])
 
 
-@pytest.mark.parametrize("name", ["muprop", "rebar", "relax"])
+@pytest.mark.parametrize("name", DIFFERENTIATING)
 def test_a_control_variate_says_that_it_cannot_be_mapped(name):
     net = net_with(name)
     state = dict(net.named_parameters())
@@ -126,7 +126,7 @@ def test_auxiliary_rows_leave_batchnorm_to_the_drawn_ones(name):
     assert not norm._forward_pre_hooks
 
 
-@pytest.mark.parametrize("name", ["nvil", "rebar", "relax"])
+@pytest.mark.parametrize("name", ["nvil", "rebar", "relax", "rodeo"])
 def test_learned_parts_learn_and_are_saved(name):
     options: dict[str, Any] = {} if name == "nvil" else {"tune_every": 1}
     net = net_with(name, **options)

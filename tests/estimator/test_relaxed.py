@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scipy import stats
+from scipy import integrate, special, stats
 
 from binlit.binary import BinaryActivation
 from binlit.estimator import ESTIMATORS
-from binlit.estimator.relaxed import conditional_noise, logistic
+from binlit.estimator.relaxed import GumbelRao, conditional_noise, logistic
 
 N = 4000
 PHI = torch.linspace(-2, 2, 9, dtype=torch.float64)
@@ -58,6 +58,38 @@ def test_gapped_reinmax_and_decoupled_formulas():
     q = torch.sigmoid(PHI / 2)
     assert torch.equal(value > 0, PHI / 0.5 + noise >= 0)
     assert torch.allclose(gradient, (q * (1 - q) / 2).expand(N, -1))
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0])
+def test_gumbel_rao_without_draws_is_the_mean_over_all_noise(temperature):
+    """Against adaptive quadrature over the noise; the factor of one bit is that of the other at -phi."""
+    phi = torch.linspace(-8, 8, 41, dtype=torch.float64)
+    for bit, sign in ((torch.ones_like(phi), 1), (torch.zeros_like(phi), -1)):
+        found = GumbelRao(temperature, draws=None).factor(phi, bit)
+        exact = torch.tensor([conditional_mean(sign * one, temperature) for one in phi.tolist()], dtype=torch.float64)
+        assert ((found - exact).abs() < 1e-3 * exact.max()).all()
+
+
+def conditional_mean(phi: float, temperature: float) -> float:
+    """E[y (1 - y) / temperature | phi + noise > 0], y = sigmoid((phi + noise) / temperature)."""
+
+    def density(v: float) -> float:
+        y = special.expit(v / temperature)
+        return y * (1 - y) / temperature * stats.logistic.pdf(v - phi)
+
+    found, _ = integrate.quad(density, 0, 40, points=[temperature, 5 * temperature, max(phi, 0)], limit=200)
+    return found / special.expit(phi)
+
+
+def test_gumbel_rao_with_draws_sends_what_it_is_said_to():
+    """The mean over its own draws, from the same random numbers."""
+    value, gradient, _ = bits_and_gradient("gumbel_rao", temperature=0.7, draws=3)
+    torch.manual_seed(1)
+    bit = value.double()
+    torch.rand(N, 9, dtype=torch.float64)  # drew the bit
+    p = torch.sigmoid(PHI).expand(N, -1)
+    y = torch.stack([torch.sigmoid((PHI + conditional_noise(p, bit)) / 0.7) for _ in range(3)])
+    assert torch.allclose(gradient, (y * (1 - y) / 0.7).mean(0))
 
 
 def test_noise_given_the_bit_is_the_noise_that_drew_it():

@@ -65,6 +65,10 @@ def test_evaluation_mode_keeps_the_gradient(name):
 SHAPES = {
     "st_sigmoid": lambda z: torch.sigmoid(z) * (1 - torch.sigmoid(z)),
     "approx_sign": lambda z: (2 - 2 * z.abs()).clamp_min(0),
+    "atan": lambda z: 1 / (1 + (torch.pi * z).square()),
+    "fast_sigmoid": lambda z: 1 / (1 + 25 * z.abs()).square(),
+    "triangle": lambda z: (1 - z.abs()).clamp_min(0),
+    "erf": lambda z: 2 / torch.pi**0.5 * torch.exp(-4 * z.square()),
     "swish_sign": lambda z: 5 * (2 - 5 * z * torch.tanh(2.5 * z)) / (1 + torch.cosh(5 * z)),
 }
 
@@ -73,6 +77,16 @@ SHAPES = {
 @pytest.mark.parametrize("mode", ["stochastic", "deterministic"])
 def test_the_gradient_is_the_formula(name, mode):
     assert torch.allclose(gradient(name, mode=mode), G * 1.25 * SHAPES[name](1.25 * X))
+
+
+@pytest.mark.parametrize(("name", "area"), [("atan", 1.0), ("triangle", 1.0), ("erf", 1.0), ("fast_sigmoid", 2 / 25)])
+@pytest.mark.parametrize("levels", ["01", "pm1"])
+def test_a_spike_has_the_area_of_its_step(name, area, levels):
+    """The derivative of a step from low to 1 has area 1 - low, whatever alpha; fast_sigmoid has peak 1 instead."""
+    x = torch.linspace(-200, 200, 200_001, dtype=torch.float64, requires_grad=True)
+    bits = BinaryActivation(ESTIMATORS[name](), mode="deterministic", levels=levels).double()(x)
+    (found,) = torch.autograd.grad(bits.sum(), x)
+    assert torch.trapezoid(found, x.detach()).item() == pytest.approx(area * (2 if levels == "pm1" else 1), rel=4e-3)
 
 
 def scheduled(name: str, epoch: int, epochs: int = 11) -> torch.Tensor:
@@ -103,9 +117,11 @@ def test_reste_moves_from_identity_to_a_power(epoch):
         ("concrete", {"temperature": 0.0}, "temperature=0.0 must be above 0"),
         ("st_gumbel", {"temperature": -1.0}, "temperature=-1.0 must be above 0"),
         ("gumbel_rao", {"draws": 0}, "draws=0 must be at least 1"),
+        ("gumbel_rao", {"draws": None, "temperature": 2.0}, "temperature=2.0 is above 1"),
         ("gapped_st", {"gap": 0.0}, "gap=0.0 must be above 0"),
         ("decoupled_st", {"backward_temperature": 0.0}, "backward_temperature=0.0"),
         ("swish_sign", {"beta": 0.0}, "beta=0.0"),
+        ("atan", {"alpha": 0.0}, "alpha=0.0 must be above 0"),
         ("reste", {"power": 0.5}, "power=0.5 must be at least 1"),
         ("reste", {"margin": 2.0}, "must lie inside window"),
         ("ede", {"epochs": 0}, "epochs=0"),
@@ -115,6 +131,11 @@ def test_reste_moves_from_identity_to_a_power(epoch):
         ("rebar", {"temperature": 0.0}, "temperature=0.0"),
         ("rebar", {"tune_every": -1}, "tune_every=-1"),
         ("arms", {"draws": 1}, "at least 2"),
+        ("double_cv", {"draws": 1}, "at least 2"),
+        ("double_cv", {"decay": 1.5}, "decay=1.5 is outside"),
+        ("rodeo", {"hidden": 0}, "hidden=0"),
+        ("rodeo", {"tune_every": -1}, "tune_every=-1"),
+        ("local_expectation", {"most_units": 0}, "most_units=0"),
         ("disarm", {"groups": 0}, "too few"),
     ],
 )

@@ -41,6 +41,8 @@ RESUMED = [
     ["estimator=rloo", "optimizer.lr=0.02"],
     ["estimator=nvil", "optimizer.lr=0.01"],
     ["estimator=relax", "estimator.tune_every=2", "optimizer.lr=0.01"],
+    ["estimator=double_cv", "estimator.decay=0.9", "optimizer.lr=0.01"],
+    ["estimator=rodeo", "estimator.tune_every=2", "optimizer.lr=0.01"],
     ["estimator=reste", "estimator.epochs=4"],
     ["estimator=reinforce", "optimizer=adam"],
     ["binary=bnn", "estimator=st_clipped", "model.norm=all", "task.loss=squared_hinge", "optimizer=adam_bnn"],

@@ -111,7 +111,7 @@ def sigmas(found: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
 RULES = [
     ("reinforce", {}), ("rloo", {"draws": 3}), ("nvil", {"normalise": False, "hidden": 4}), ("muprop", {}),
     ("rebar", {"tune_every": 0}), ("relax", {"tune_every": 0, "hidden": 4}), ("arm", {}), ("disarm", {}),
-    ("arms", {"draws": 3}),
+    ("arms", {"draws": 3}), ("double_cv", {"draws": 3}), ("rodeo", {"draws": 3}),
 ]  # fmt: skip
 
 

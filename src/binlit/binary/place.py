@@ -7,7 +7,6 @@ module; after any other module it is a child, `binary`, that a forward hook call
 from __future__ import annotations
 
 import contextlib
-import difflib
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -36,7 +35,7 @@ from binlit.binary.sites import (
     resolve_layers,
 )
 from binlit.binary.unit import BinaryActivation
-from binlit.estimator import ESTIMATORS, Estimator
+from binlit.estimator import ESTIMATORS, Estimator, meant
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -133,7 +132,7 @@ def binarize(
             known = name in (called_last, *chain_ends)
             warnings.warn(output_warning(name, known), OutputSiteWarning, stacklevel=2)
     watch_first_pass(net)
-    if rule.learns:
+    if rule.learns or (example is not None and type(rule).prepare is not Estimator.prepare):
         rule.prepare(site_shapes(net, example))
     elif example is not None:
         with evaluating(net):
@@ -198,9 +197,7 @@ def make_estimator(estimator: str | Estimator, **options: Any) -> Estimator:
             raise ValueError(f"{', '.join(options)}: options go to an estimator's name, and this is a finished object")
         return estimator
     if estimator not in ESTIMATORS:
-        near = difflib.get_close_matches(estimator, ESTIMATORS, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"estimator={estimator!r} is not known{hint}; choose {', '.join(ESTIMATORS)}")
+        raise ValueError(f"estimator={estimator!r} is not known{meant(estimator)}; choose {', '.join(ESTIMATORS)}")
     return ESTIMATORS[estimator](**options)
 
 

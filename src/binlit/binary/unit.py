@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from binlit.estimator.base import Call, Estimator, levels_low, within_torch_func
-from binlit.estimator.recording import Layout
 from binlit.estimator.step import Unit
 from binlit.estimator.surrogate import SURROGATES
 
@@ -132,10 +131,11 @@ class BinaryActivation(Unit):
 
     def mixed(self, x: Tensor) -> Tensor:
         """The bits of the first channels of x, beside the others as the activation sends them."""
-        count = self.binary_channels(x.shape[1])
-        bits = self.binarized(x[:, :count])
-        real = self.rest(x[:, count:])
-        return torch.cat([bits, follow(real, bits.shape[0]).to(bits.dtype)], dim=1)
+        count, before = self.binary_channels(x.shape[1]), self.step.layout if self.step else None
+        bits, real = self.binarized(x[:, :count]), self.rest(x[:, count:])
+        if self.step is not None and before is not None:
+            real = self.step.layout.follow(real, before)
+        return torch.cat([bits, real.to(bits.dtype)], dim=1)
 
     def binary_channels(self, channels: int) -> int:
         """How many of so many channels are binary."""
@@ -162,17 +162,6 @@ class BinaryActivation(Unit):
         return f"site={self.site!r}, mode={self.mode}, surrogate={type(self.surrogate).__name__}, low={self.low:g}" + (
             f", share={self.share:g}" if self.share < 1 else ""
         )
-
-
-def follow(real: Tensor, rows: int) -> Tensor:
-    """Rows (N, ...) of the channels that stay real, beside `rows` rows of bits.
-
-    An estimator either repeats all rows, copy after copy, or adds lanes of auxiliary values, which up to this site are
-    the drawn lane: the first rows.
-    """
-    if rows % real.shape[0]:
-        return torch.cat([real, real[: rows - real.shape[0]]])
-    return Layout((rows // real.shape[0],)).tile(real)
 
 
 def followed() -> bool:

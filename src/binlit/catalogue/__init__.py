@@ -14,6 +14,7 @@ from binlit.catalogue.options import (
     facts_of,
     files,
     option,
+    option_meant,
     packaged,
     split,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "facts_of",
     "files",
     "option",
+    "option_meant",
     "packaged",
     "split",
 ]  # fmt: skip

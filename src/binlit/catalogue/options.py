@@ -9,7 +9,7 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from binlit.catalogue.ranges import annotation, other_keys
-from binlit.errors import ConfigError
+from binlit.errors import ConfigError, nearest
 from binlit.paths import config_dir
 
 Config = dict[str, Any]
@@ -69,7 +69,8 @@ class EstimatorFacts(Facts):
     log-probabilities by the loss of each example. shares_losses: false where it is wrong as soon as one example's loss
     depends on another one's bits. per_site: the setting that may be a list, one count for each site; fewest_draws: the
     least it can be at the first binary site. constant: a derivative that is the same all over its window. family:
-    whose colour it has in pictures; order: its place in tables.
+    whose colour it has in pictures; order: its place in tables. also_known_as: names that it goes by elsewhere, which
+    hints lead from.
     """
 
     kind: Literal["pathwise", "relaxation", "score_function"]
@@ -79,6 +80,7 @@ class EstimatorFacts(Facts):
     per_site: str | None = None
     fewest_draws: int = 1
     constant: bool = False
+    also_known_as: list[str] = []
 
 
 class TaskFacts(Facts):
@@ -173,6 +175,14 @@ def files(group: str) -> dict[str, Option]:
     names = {stem: _read(config_dir() / group / f"{stem}.yaml")["name"] for stem in stems}
     known = packaged(group)
     return {stem: known[name] for stem, name in names.items() if name in known}
+
+
+def option_meant(group: str, word: object, known: Iterable[str]) -> str:
+    """` (did you mean X?)` for a word that is none of the `known` options, also for a name that X goes by elsewhere."""
+    options = packaged(group).values() if group in GROUPS else ()
+    elsewhere = {other: one.name for one in options for other in getattr(one.facts, "also_known_as", ())}
+    near = nearest(word, [*known, *elsewhere])
+    return f" (did you mean {elsewhere.get(near, near)}?)" if near else ""
 
 
 def option(group: str, node: Config) -> Option:

@@ -11,7 +11,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from binlit.catalogue import packaged
+from binlit.catalogue import option_meant, packaged
 from binlit.catalogue.folders import groups, options_of
 from binlit.command.words import ONE_NET, WITH_GROUPS, own_folders
 from binlit.config.check import unresolved
@@ -83,8 +83,7 @@ def _no_config(error: MissingConfigException, first: str) -> str:
     if group == ".":
         return f"{first}; leave --config-name and --config-path out, or choose {' or '.join(_configs())}"
     options = _options(group) or [*(error.options or ())]
-    near = nearest(option, options)
-    hint = f" (did you mean {near}?)" if near else ""
+    hint = option_meant(group, option, options)
     return f"{group}={option} does not exist; choose {', '.join(options) or 'another'}{hint}"
 
 

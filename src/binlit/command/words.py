@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, OverrideType, Sweep
 from hydra.errors import HydraException
 
+from binlit.catalogue import option_meant
 from binlit.catalogue.folders import groups, options_of
 from binlit.errors import ConfigError, did_you_mean, nearest
 
@@ -129,7 +130,7 @@ def check_choice(group: str, choice: str, folders: Sequence[Path] | None = None)
         return
     plus = "+" if group == "experiment" else ""
     raise ConfigError(
-        f"{plus}{group}={choice} does not exist; choose {', '.join(options)}{did_you_mean(choice, options)}"
+        f"{plus}{group}={choice} does not exist; choose {', '.join(options)}{option_meant(group, choice, options)}"
     )
 
 

@@ -6,6 +6,7 @@ from .coupled import Arms as Arms
 from .coupled import BitFlip as BitFlip
 from .coupled import DisArm as DisArm
 from .known import ESTIMATORS as ESTIMATORS
+from .known import meant as meant
 from .learned import Nvil as Nvil
 from .rebar import Rebar as Rebar
 from .rebar import Relax as Relax

@@ -93,6 +93,8 @@ class Estimator(nn.Module):
         needs_chance: True for a pathwise rule that means nothing where the bit is thresholded. (A score function draws
             in training in both modes.)
         learns: True where the rule has parameters of its own whose sizes depend on the sites; see `prepare`.
+        differentiates: True where the rule runs a backward pass of its own within the step, which torch.func does not
+            see.
         shares_losses: False where the estimate is wrong as soon as one example's loss depends on another one's bits.
         learning_rate: of the rule's own parameters, which get an optimiser group of their own; None for the net's.
     """
@@ -101,6 +103,7 @@ class Estimator(nn.Module):
     needs_logit: bool = False
     needs_chance: bool = False
     learns: bool = False
+    differentiates: bool = False
     shares_losses: bool = True
     learning_rate: float | None = None
 
@@ -113,7 +116,11 @@ class Estimator(nn.Module):
         return []
 
     def prepare(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Makes the rule's own parameters, given the shape of one example's units at each site."""
+        """Makes the rule's own parameters, given the shape of one example's units at each site.
+
+        Raises:
+            ValueError: the rule is not for such sites.
+        """
 
     def begin_epoch(self, epoch: int) -> None:
         """Called before each epoch (1, 2, ...); scheduled rules move on."""

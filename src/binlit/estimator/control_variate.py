@@ -18,23 +18,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
-from binlit.estimator.base import Call, Estimator, add_gradient, within_torch_func
-from binlit.estimator.recording import Draw, Recording, StepError
+from binlit.estimator.base import Call, Estimator, add_gradient
+from binlit.estimator.recording import Draw, Recording
 from binlit.estimator.score_function import draw, log_prob, open_step
 
 
 class ControlVariate(Estimator):
     """Base: lane 0 carries bits, the others are auxiliary."""
 
-    score_function = needs_logit = True
+    score_function = needs_logit = differentiates = True
 
     def forward(self, call: Call) -> Tensor:
-        if within_torch_func():
-            raise StepError(
-                f"site '{call.site}': '{type(self).__name__}' differentiates its control variate within the step, "
-                "which torch.func (vmap, grad) does not see; use a plain backward pass, or another score function "
-                "such as 'rloo' or 'disarm'"
-            )
         return call.emit(self.values(open_step(self, call), call).to(call.z.dtype))
 
     def values(self, step: Recording, call: Call) -> Tensor:

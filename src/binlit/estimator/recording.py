@@ -39,9 +39,19 @@ class Layout:
         """Each row `count` times, the new index outermost; the same layout where count is 1."""
         return self if count == 1 else replace(self, repeats=(count, *self.repeats))
 
-    def with_auxiliary(self) -> Layout:
-        """One auxiliary lane more, after all lanes that there are."""
-        return Layout((self.lanes + 1,), self.auxiliary + 1)
+    def with_auxiliary(self, count: int = 1) -> Layout:
+        """So many auxiliary lanes more, after all lanes that there are."""
+        return Layout((self.lanes + count,), self.auxiliary + count)
+
+    def follow(self, rows: Tensor, before: Layout) -> Tensor:
+        """Rows that were laid out as `before` and are the same in each new lane: those of the lanes that are there now.
+
+        A new branching repeats all rows, copy after copy; new auxiliary lanes are, up to here, the first of the drawn.
+        """
+        if self.auxiliary == before.auxiliary:
+            return Layout((self.lanes // before.lanes,)).tile(rows)
+        first = rows[: rows.shape[0] // before.lanes]
+        return torch.cat([rows, Layout((self.lanes - before.lanes,)).tile(first)])
 
     def tile(self, x: Tensor) -> Tensor:
         """(B, ...) -> (lanes * B, ...), copy after copy; x itself where there is one lane."""

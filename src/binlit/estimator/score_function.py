@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from binlit.estimator.base import Call, Estimator, add_gradient, at_least_float32
+from binlit.estimator.base import Call, Estimator, add_gradient, at_least_float32, within_torch_func
 from binlit.estimator.recording import Draw, Layout, Recording, StepError
 
 
@@ -129,8 +129,14 @@ def open_step(estimator: Estimator, call: Call) -> Recording:
     """The step that the call belongs to.
 
     Raises:
-        StepError: there is none, or the site has drawn in it before, or gradient checkpointing is what calls.
+        StepError: there is none, or the site has drawn in it before; or gradient checkpointing is what calls, or
+            torch.func where the rule differentiates.
     """
+    if estimator.differentiates and within_torch_func():
+        raise StepError(
+            f"site '{call.site}': '{type(estimator).__name__}' differentiates within the step, which torch.func (vmap, "
+            "grad) does not see; use a plain backward pass, or another score function such as 'rloo' or 'disarm'"
+        )
     if torch._C._current_graph_task_id() != -1:  # as torch.utils.checkpoint asks
         raise StepError(
             f"site '{call.site}' is called once more by the backward pass (gradient checkpointing), and the "

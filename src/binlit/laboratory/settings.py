@@ -9,13 +9,13 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field
 from yaml import YAMLError
 
-from binlit.catalogue import Config, option, packaged, split
+from binlit.catalogue import Config, option, option_meant, packaged, split
 from binlit.catalogue.folders import given_folders, options_of
 from binlit.catalogue.problems import problems_of
 from binlit.catalogue.schema import Count, Place, Rate, Seed, schema_of, schema_of_own
 from binlit.config.check import resolved
 from binlit.config.schema import Threads
-from binlit.errors import ConfigError, did_you_mean
+from binlit.errors import ConfigError
 from binlit.paths import config_dir
 
 LARGEST = 12  # binary units: 4,096 configurations
@@ -68,7 +68,7 @@ def check_study(cfg: DictConfig) -> Config:
     for name in [*study["estimators"], *study["options"]]:
         if name not in known:
             raise ConfigError(
-                f"estimators: {name} does not exist; choose {', '.join(known)}{did_you_mean(str(name), known)}"
+                f"estimators: {name} does not exist; choose {', '.join(known)}{option_meant('estimator', name, known)}"
             )
     for name in study["estimators"]:
         estimator_node(name, study["options"].get(name, {}))
