@@ -259,7 +259,7 @@ def test_the_record_names_the_device_that_was_used(tmp_path, monkeypatch):
 def test_auto_is_another_run_where_there_is_a_card(monkeypatch):
     here = composed()
     assert here["trainer"]["accelerator"] == "auto"
-    monkeypatch.setattr("binlit.config.device.has_gpu", lambda: True)
+    monkeypatch.setattr("binlit.device.has_gpu", lambda: True)
     there = composed()
     assert there["trainer"]["accelerator"] == "gpu"
     assert fingerprint(there) != fingerprint(here)

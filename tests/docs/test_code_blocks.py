@@ -33,7 +33,7 @@ def test_readme_sends_a_gradient_through_a_binary_unit():
 
 
 def test_the_step_of_the_quickstart_gives_a_gradient_below_the_site():
-    first, second, third = python("docs/quickstart.md")
+    _, first, second, third = python("docs/quickstart.md")
     room: dict[str, Any] = {}
     exec(first, room)
     assert room["net"][0].weight.grad.abs().sum() > 0

@@ -15,10 +15,10 @@ from binlit.catalogue import GROUPS, Config, Option, expand, option, packaged, s
 from binlit.catalogue.problems import problems_of
 from binlit.catalogue.schema import schema_of, schema_of_own
 from binlit.config.contradictions import contradictions
-from binlit.config.device import on_this_machine
 from binlit.config.schema import Run
 from binlit.config.versions import up_to_date
 from binlit.dataset.sizes import channels, image_size
+from binlit.device import on_this_machine
 from binlit.errors import ConfigError, did_you_mean
 
 

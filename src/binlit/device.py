@@ -6,13 +6,12 @@ import ctypes
 import os
 from functools import cache
 from importlib.metadata import version
-
-from binlit.catalogue import Config
+from typing import Any
 
 HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that leave no card
 
 
-def on_this_machine(cfg: Config) -> Config:
+def on_this_machine(cfg: dict[str, Any]) -> dict[str, Any]:
     """The config with `trainer.accelerator=auto` as `gpu` where a card will be used: another run than on the CPU.
 
     On a CPU it stays `auto`, as in every record of such a run.
