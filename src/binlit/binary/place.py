@@ -126,7 +126,7 @@ def binarize(
         unit.slope.fill_(slope)
         unit.train(net.training)
         unit.first_calls, unit.is_output = 0, name in ends
-        _place(net, name, unit)
+        _put_unit(net, name, unit)
         hold_to_modules(net, name)
         if unit.is_output:
             known = name in (called_last, *chain_ends)
@@ -234,7 +234,7 @@ def _each_once(net: nn.Module, names: Sequence[str]) -> list[str]:
     return list({key: name for name, key in reversed(keys.items())}.values())[::-1]
 
 
-def _place(net: nn.Module, name: str, unit: BinaryActivation) -> None:
+def _put_unit(net: nn.Module, name: str, unit: BinaryActivation) -> None:
     parent, _, child = name.rpartition(".")
     module = module_at(net, name)
     if is_activation(module):

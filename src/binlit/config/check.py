@@ -61,7 +61,7 @@ def _checked(composed: _Composed) -> Config:
             for name, node in cfg[group].items():
                 problems += problems_of(part_of(node), node, f"{group}.{name}") if node is not None else []
     if not problems:
-        cfg["model"] = cfg["model"] | _following(cfg, options["model"])
+        cfg["model"] = cfg["model"] | _derived_of_model(cfg, options["model"])
         problems = list(contradictions(cfg, options))
     if problems:
         raise ConfigError("\n".join(problems[:2]))
@@ -131,8 +131,10 @@ def _states(one: Option, key: str, value: Any, settings: Config) -> bool:
         return False
 
 
-def _following(cfg: Config, model: Option) -> Config:
-    """The settings of a net that follow from its widths and from the data set.
+def _derived_of_model(cfg: Config, model: Option) -> Config:
+    """The settings of a net that follow from the data set, and `sites` and `layers` spelled out.
+
+    `features.act{1..4}` becomes four names.
 
     Raises:
         ConfigError: one of them is given, and is another.

@@ -46,7 +46,8 @@ class Call:
         z: slope * x, same shape.
         surrogate: gives the firing probability p(z), and its logit where p stays inside (0, 1).
         low: value of a bit that is off (0 or -1); a bit that is on is 1.
-        stochastic: draw the bit (True) or threshold it at p = 1/2 (False).
+        stochastic: what `bit` does: draw (True), or threshold at p = 1/2 (False). A score function always draws while
+            the net is trained.
         step: the training step that records, or None outside one.
         site: name of the site, for error messages and records.
         number: which of the net's sites this is, from 1; None for a module outside the list of sites.

@@ -27,8 +27,8 @@ class Scored(Draw):
     """A site that lays rewards on scores.
 
     Attributes:
-        score: shape (*repeats, B); its gradient with respect to the logits is the direction in which a reward counts.
-            The log-probability of all of an example's bits together for independent draws.
+        score: shape (*repeats, B). Back-propagating advantage * score gives the estimate. For independent draws it is
+            the log-probability of all of an example's bits at the site.
         branched: whether the site opened lanes (the first of `repeats`).
         predicted: a learned baseline; shape of score, less the lanes that the site opened.
     """
@@ -85,10 +85,14 @@ class ScoreFunction(Estimator):
         layout, predicted = step.layout.branched(len(bits)), self.predicted(call, step.layout)
         score, weights = layout.split(score), weights if weights is None else layout.split(weights)
         step.record(Scored(call.site, score.shape[-1], score, len(bits) > 1, predicted, weights=weights), layout)
+        # (K, N, ...) -> (K * N, ...): here the batch becomes K lanes; all that comes later has K times the rows
         return call.emit(bits.flatten(0, 1).to(call.z.dtype))
 
     def sample(self, call: Call, count: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Bits (K, N, ...) for the N rows of the call, their score (K, N), and weights (K, N) where p does not draw."""
+        """Bits (K, N, ...) for the N = lanes * B rows that arrive here, their score (K, N), and lanes' weights (K, N).
+
+        The weights are None where the lanes are drawn from p, so that all count alike.
+        """
         logits = call.logits()
         bits = draw(logits.detach(), count)
         return bits, log_prob(bits, logits), None
@@ -102,15 +106,20 @@ class ScoreFunction(Estimator):
         raise NotImplementedError
 
     def loss(self, step: Recording, losses: Tensor, rewards: Tensor) -> Tensor:
+        """The mean loss, and for each site, the last one first, a term of gradient and no value.
+
+        The term is the mean of advantage * score. After a site the rewards are averaged over the lanes that it opened:
+        an earlier site is held responsible for the mean over all that was drawn after it.
+        """
         if any(drawn.weights is not None for drawn in step.draws):  # lanes that p did not draw do not count alike
             for drawn in reversed(step.draws):
                 losses = mean_over_lanes(drawn, losses)
         total, rewards = losses.mean(), rewards.detach()
         for number, drawn in reversed(list(enumerate(step.draws))):
-            laid = step.weighted(self.advantage(step, drawn, rewards)) * drawn.score
+            term = step.weighted(self.advantage(step, drawn, rewards)) * drawn.score
             for earlier in step.draws[:number]:
-                laid = laid if earlier.weights is None else laid * earlier.weights  # dimensions in front are later ones
-            total = add_gradient(total, laid.mean())
+                term = term if earlier.weights is None else term * earlier.weights  # dimensions in front are later ones
+            total = add_gradient(total, term.mean())
             rewards = mean_over_lanes(drawn, rewards)
         return total
 
@@ -213,9 +222,9 @@ class LeaveOneOut(ScoreFunction):
     Forward: b_1 ... b_K ~ Bernoulli(p), independent.
     Backward: 1/K sum_k (f_k - mean_{j != k} f_j) * (b_k - p).
     With several sites the draws form a tree (Args of `ScoreFunction`): the reward of a draw is the mean loss of all
-    that was drawn behind it, its baseline the mean reward of the other draws at the nearest branching at or below its
-    site. These do not depend on it given what lies below, so the estimate stays unbiased at every site.
-    Bias and variance: unbiased; the variance falls with K. K passes above the first site, one below it.
+    that was drawn after it, its baseline the mean reward of the other draws at this site, or at the last earlier site
+    that opened lanes. Given what was drawn before, these do not depend on it: the estimate is unbiased at every site.
+    Bias and variance: unbiased; the variance falls with K. K passes after the first site, one before it.
     Source: Kool et al. 2019 (Buy 4 REINFORCE samples, get a baseline for free), eq. 8.
 
     Raises:

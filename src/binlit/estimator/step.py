@@ -80,7 +80,10 @@ class Step(Recording):
         self._handles.clear()
 
     def inputs(self, x: Tensor) -> Tensor:
-        """The batch as the net is to see it: x itself, or repeated where the estimator repeats at the input."""
+        """The batch as the net is to see it: x itself, or repeated with `repeat_at=input`.
+
+        By default a score function repeats it later, at the first site that draws: see `ScoreFunction.forward`.
+        """
         at_input = self.estimator.input_layout()
         self.layout = self.layout.branched(at_input.lanes)
         return at_input.tile(x)
@@ -98,7 +101,7 @@ class Step(Recording):
 
         Args:
             losses: loss of each example, shape (lanes * B,), not yet averaged. Its mean trains the layers that
-                gradients reach through the graph.
+                gradients reach through the graph. Where examples share losses: a query's own, 0 for other examples.
             rewards: what each example's bits are held responsible for, shape (lanes * B,); the losses where not given.
             weights: where examples share losses (the queries of an episode share its support): shape (B,).
                 `rewards[b]` is then the mean of the losses that example b has a part in, and weights[b] * rewards[b]

@@ -39,18 +39,18 @@ def build_net(cfg: Config) -> nn.Module:
     """
     net = build(cfg["model"], without=("name", "sites", "layers"))
     try:
-        return _binary(net, cfg)
+        return _made_binary(net, cfg)
     except ValueError as error:
         raise ConfigError(f"model={cfg['model']['name']}: {error}") from error
 
 
-def _binary(net: nn.Module, cfg: Config) -> nn.Module:
+def _made_binary(net: nn.Module, cfg: Config) -> nn.Module:
     layers, weights = chosen_layers(cfg), chosen_weights(cfg)
     if weights:
         how = cfg["weight"]
         binarize_weights(
             net,
-            _numbers(weights),
+            _site_numbers(weights),
             build(how["estimator"], without=("name", "surrogate")),
             candidates=cfg["model"]["layers"],
             evaluation=how["eval"],
@@ -61,7 +61,7 @@ def _binary(net: nn.Module, cfg: Config) -> nn.Module:
     binary = cfg["binary"]
     return binarize(
         net,
-        _numbers(layers),
+        _site_numbers(layers),
         build(cfg["estimator"], without=("name", "surrogate")),
         sites=cfg["model"]["sites"],
         mode=binary["mode"],
@@ -81,12 +81,13 @@ def example_images(cfg: Config) -> Tensor:
     return torch.randn(2, channels(data), image_size(data), image_size(data), generator=noise)
 
 
-def _numbers(layers: list[str]) -> list[int | str]:
+def _site_numbers(layers: list[str]) -> list[int | str]:
+    """Canonical names, which are texts, as `binarize` takes them: numbers of sites as integers."""
     return [int(layer) if layer.isdigit() else layer for layer in layers]
 
 
 def build_task(cfg: Config) -> Learning:
-    """The task around a net with weights that the seed decides."""
+    """The task around a net with weights that the seed decides; `build_net` places its binary units."""
     torch.manual_seed(cfg["seed"])
     task = build(
         cfg["task"],

@@ -129,8 +129,10 @@ def shared_losses(losses: Tensor, support: Tensor, query: Tensor, images: int) -
         images: U, how many images there are.
 
     Returns:
-        losses (R * U,), whose mean is the mean loss; rewards (R * U,): the mean of the losses that the image has a part
-        in; weights (U,): by how much that part's share of the sum of `losses` exceeds it.
+        losses (R * U,): a query's loss at the row of its image, times U / number of queries, and 0 at support images:
+        their mean is the mean loss. rewards (R * U,): the mean of the losses that the image has a part in.
+        weights (U,): the factor with which that reward counts in the sum of `losses`: U / number of queries for a query
+        image, U / E for a support image.
     """
     lanes, episodes = losses.shape[:2]
     own, taught = query.flatten(), support.flatten()
