@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from binlit.catalogue.build import build
 from binlit.config import fingerprint, row_of
 from binlit.errors import ConfigError
 from in_process import composed
@@ -91,3 +92,42 @@ def test_an_estimator_without_its_kind_is_told_to_state_it(own, tmp_path):
     path.write_text(path.read_text().replace("kind: score_function\n", ""))
     with pytest.raises(ConfigError, match=r"estimator=mine does not state its kind; add 'kind: pathwise' to its YAML"):
         composed([*own, "estimator=mine"])
+
+
+@pytest.mark.parametrize(
+    ("line", "broken", "said"),
+    [
+        (
+            "strength: positive",
+            "strength: number > beta",
+            r"strength: 'number > beta' is bounded by beta, which",
+        ),
+        (
+            "strength: positive",
+            "strength: nubmer > 0",
+            r"strength: 'nubmer > 0' is no kind.*mean number\?",
+        ),
+        ("strength: positive", "strength: [1, 2]", r"strength: '\[1, 2\]' is no kind of value"),
+        ("name: mine\n", "", r"estimator\.name is missing"),
+    ],
+)
+def test_what_is_wrong_with_an_own_yaml_is_told_by_its_name(own, line, broken, said):
+    path = Path(own[1]) / "estimator" / "mine.yaml"
+    path.write_text(MINE.replace(line, broken))
+    with pytest.raises(ConfigError, match=said):
+        composed([*own, "+experiment=mnist", "estimator=mine"])
+
+
+def test_a_bound_by_another_setting_holds_for_own_options(own):
+    path = Path(own[1]) / "estimator" / "mine.yaml"
+    path.write_text(MINE.replace("strength: positive", "strength: number > least\n  least: number") + "least: 2.0\n")
+    with pytest.raises(ConfigError, match=r"estimator\.strength=1\.0 must be > estimator\.least=2\.0"):
+        composed([*own, "estimator=mine"])
+
+
+def test_a_class_that_refuses_what_its_yaml_says_is_named_alone():
+    node = {"name": "mine", "_target_": "binlit.estimator.StraightThrough", "share_losses": True}
+    with pytest.raises(ConfigError, match=r"^binlit\.estimator\.S\w+: .*'share_losses'; did you mean shares_losses"):
+        build(node)
+    with pytest.raises(ConfigError, match=r"^binlit\.nowhere\.X: Error loading 'binlit\.nowhere\.X': \S"):
+        build(node | {"_target_": "binlit.nowhere.X"})

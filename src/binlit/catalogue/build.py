@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
 from hydra.utils import get_object, instantiate
 
-from binlit.errors import ConfigError
+from binlit.catalogue.options import GROUPS
+from binlit.errors import ConfigError, nearest
 
 
 def build(node: dict[str, Any], without: tuple[str, ...] = ("name",), **extra: Any) -> Any:
@@ -32,4 +34,9 @@ def build(node: dict[str, Any], without: tuple[str, ...] = ("name",), **extra: A
         refused = isinstance(error, TypeError | ValueError | ImportError)
         if not refused and type(error).__name__ != "MisconfigurationException":  # Lightning's, not imported for this
             raise
-        raise ConfigError(f"{node['_target_']}: {str(error).splitlines()[0]}") from error
+        said = " ".join(str(error).split())
+        if found := re.search(r"unexpected keyword argument '(\w+)'", said):
+            facts = {name for group in GROUPS.values() for name in group.model_fields}
+            near = nearest(found[1], facts)
+            said += f"; did you mean {near}, which its YAML may state?" if near else "; leave it out of its YAML"
+        raise ConfigError(f"{node['_target_']}: {said[:400]}") from error

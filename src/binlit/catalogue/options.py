@@ -241,8 +241,8 @@ def _option(group: str, node: Config, own: bool) -> Option:
     where = f"{group}={node.get('name')}"
     try:
         facts = GROUPS[group].model_validate(stated)
-        for text in facts.keys.values():
-            annotation(str(text))
+        for key, text in facts.keys.items():
+            _readable(key, str(text), {*settings, *facts.keys})
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         key = str(detail["loc"][0])
@@ -256,6 +256,17 @@ def _option(group: str, node: Config, own: bool) -> Option:
     return Option(
         group, str(node.get("name")), node.get("_target_"), facts, stated, {} if own else defaults, own, partial
     )
+
+
+def _readable(key: str, text: str, settings: set[str]) -> None:
+    """Raises ValueError where a range cannot be read, or its bound is no setting."""
+    try:
+        annotation(text)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{key}: {error}") from error
+    for _, other in other_keys(text):
+        if other not in settings:
+            raise ValueError(f"{key}: '{text}' is bounded by {other}, which is no setting of it")
 
 
 def _example(group: str, key: str) -> str:

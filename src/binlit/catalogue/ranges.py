@@ -24,6 +24,8 @@ import yaml
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, Field
 
+from binlit.errors import did_you_mean
+
 KINDS: dict[str, Any] = {
     "integer": int,
     "number": float,
@@ -72,7 +74,7 @@ def annotation(text: str) -> Any:
         elif kind in KINDS:
             members.append(_bounded(kind, part))
         else:
-            words.append(None if part == "null" else yaml.safe_load(part))
+            words.append(None if part == "null" else _word(part))
     members += [None] * (None in words)
     if words := [word for word in words if word is not None]:
         members.insert(0, Literal[tuple(words)])
@@ -84,6 +86,15 @@ def annotation(text: str) -> Any:
 def other_keys(text: str) -> list[tuple[str, str]]:
     """The bounds that are values of other keys: [("<", "window")]."""
     return [(sign, bound) for sign, bound in _BOUND.findall(text) if not _is_number(bound)]
+
+
+def _word(part: str) -> str | int | float | bool:
+    """One of the words that a setting takes."""
+    value = yaml.safe_load(part)
+    if _BOUND.search(part) or not isinstance(value, str | int | float | bool):
+        kinds = [*KINDS, *NAMED, "place"]
+        raise ValueError(f"'{part}' is no kind of value{did_you_mean(part.partition(' ')[0], kinds)}")
+    return value
 
 
 def _bounded(kind: str, part: str) -> Any:

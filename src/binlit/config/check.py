@@ -170,10 +170,9 @@ def _option_problems(path: str, node: Config, one: Option) -> list[str]:
     group = path.rpartition(".")[2]
     derived = {*getattr(one.facts, "takes", ()), *(("sites", "layers") if group == "model" else ())}
     settings = {key: value for key, value in node.items() if key not in derived}
-    if one.own:
-        return problems_of(schema_of_own(one), settings, path) or _other_class(group, node, path)
+    schema = schema_of_own(one) if one.own else schema_of(group, one.name)
     return (
-        problems_of(schema_of(group, one.name), settings, path)
+        problems_of(schema, settings, path)
         or _other_class(group, node, path)
         or [
             f"{path}.{key}={node[key]} must be {sign} {path}.{other}={node[other]}"

@@ -24,7 +24,7 @@ def for_estimator(table: Any, default: Any, *, _root_: Any) -> Any:
     if no_layer(_root_["binary"]["layer"]):
         return default
     chosen = _root_["estimator"]
-    return next((table[key] for key in (chosen["name"], chosen.get("kind")) if key in table), default)
+    return next((table[key] for key in (chosen.get("name"), chosen.get("kind")) if key in table), default)
 
 
 def draws_for(own: int, each: int, *, _root_: Any) -> int | list[int]:

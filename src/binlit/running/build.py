@@ -40,6 +40,8 @@ def build_net(cfg: Config) -> nn.Module:
     net = build(cfg["model"], without=("name", "sites", "layers"))
     try:
         return _made_binary(net, cfg)
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(f"model={cfg['model']['name']}: {error}") from error
 
