@@ -35,6 +35,7 @@ def checkpoint(epochs: int = 2) -> dict[str, Any]:
 
 
 def write_for_ever(path: Path) -> None:
+    torch.set_num_threads(1)  # a forked process has none of the threads that its parent's would wait for
     epochs = len(read_checkpoint(path)["history"])
     while True:
         epochs += 1
