@@ -163,7 +163,7 @@ def test_a_sweep_over_options_gives_each_a_setting_that_the_default_lacks(comman
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["estimator=rloo,st", "estimator.draws=4"], ["estimator=rloo or", "(job model=mlp estimator=st estimator.draws=4"]),
+        (["estimator=rloo,st", "estimator.draws=4"], ["estimator=rloo or", "(job model=mlp estimator=st estimator.d"]),
         (["estimator=rloo,arms", "estimator.drws=4"], ["did you mean estimator.draws?"]),
         (["seed=interval(0,1)"], ["seed=interval(0,1) has no end of values"]),
         (["hydra.sweeper.max_batch_size=-2"], ["hydra.sweeper.max_batch_size=-2", "integer ≥ 1"]),
