@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -139,7 +140,7 @@ def _known_keys() -> dict[str, set[str]]:
         group = "" if path.parent == config_dir() else path.parent.relative_to(config_dir()).as_posix()
         if group.startswith(("hydra", "experiment")) or (not group and path.stem != "config"):
             continue
-        content = OmegaConf.to_container(OmegaConf.load(path))
+        content = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         for key in [*_dotted(content, group), *([group] if group else [])]:
             if not key.startswith(("defaults", "hydra")):
                 keys.setdefault(key, set()).update({path.stem} if group else ())
