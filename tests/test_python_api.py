@@ -139,7 +139,8 @@ def test_a_quick_import_leaves_the_collector_on_and_the_process_ends_in_silence(
     """Objects kept from the collector to the very end make extensions complain of leaks when they are taken down."""
     code = (
         "import gc, sys; from binlit.running.quick_import import load_libraries; assert 'torch' not in sys.modules; "
-        "load_libraries(); load_libraries(); print(gc.isenabled(), gc.get_freeze_count() > 100_000)"
+        "load_libraries(); load_libraries(); print(gc.isenabled(), gc.get_freeze_count() > 100_000); "
+        "assert 'pandas' not in sys.modules, 'a run makes no table'"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("True True", "")

@@ -8,7 +8,7 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -52,6 +52,16 @@ def new_record(cfg: Config, status: str, device: str | None = None, **content: A
 def finite(value: float) -> float | None:
     """The value, or None where it is no finite number (JSON has no NaN)."""
     return value if math.isfinite(value) else None
+
+
+def site_figures(entry: Mapping[str, Any], kind: str = "site") -> dict[str, dict[str, float]]:
+    """{site: {figure: value}} of one epoch of the curve; of layers with binary weights for the kind `weight`."""
+    figures: dict[str, dict[str, float]] = {}
+    for key, value in entry.items():
+        if key.startswith(f"{kind}/"):
+            _, site, figure = key.split("/")
+            figures.setdefault(site, {})[figure] = value
+    return figures
 
 
 def portable(cfg: Config) -> Config:

@@ -20,8 +20,7 @@ from binlit.binary import SiteWarning
 from binlit.catalogue import Config
 from binlit.config import row_of
 from binlit.errors import complain
-from binlit.results.pages.sites import site_figures
-from binlit.results.record import Record, finite
+from binlit.results.record import Record, finite, site_figures
 from binlit.results.setting import in_words
 from binlit.results.text import with_interval
 

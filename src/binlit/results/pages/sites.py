@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from binlit.results.page import Page
+from binlit.results.record import site_figures
 from binlit.results.table import key_columns, runs_by_row
 from binlit.results.text import markdown_page, markdown_table
 
@@ -57,16 +57,6 @@ class Sites(Page):
             body = [[*row, *(_per_cent(shares.get(site, np.nan)) for site in sites)] for row, shares in rows.items()]
             parts += [f"# {heading}, last epoch (%)", markdown_table([*keys, "n", *sites], body, ["n", *sites])]
         return markdown_page(*parts or ["No run has figures of its sites."])
-
-
-def site_figures(entry: Mapping[str, Any], kind: str = "site") -> dict[str, dict[str, float]]:
-    """{site: {figure: value}} of one epoch of the curve; of layers with binary weights for the kind `weight`."""
-    figures: dict[str, dict[str, float]] = {}
-    for name, value in entry.items():
-        if name.startswith(f"{kind}/"):
-            _, site, figure = name.split("/")
-            figures.setdefault(site, {})[figure] = value
-    return figures
 
 
 def _per_cent(value: float) -> str:
