@@ -24,11 +24,11 @@ from omegaconf import DictConfig
 from binlit.callbacks.options import tested_checkpoint
 from binlit.catalogue import Config, facts_of, packaged
 from binlit.catalogue.trust import check_classes, own_classes
-from binlit.command.entry import USAGE_ERROR, complain, run_hydra
+from binlit.command.entry import USAGE_ERROR, run_hydra
 from binlit.command.trained_nets import check_evaluation
 from binlit.config import check
 from binlit.config.layers import chosen_layers, chosen_weights
-from binlit.errors import ConfigError
+from binlit.errors import ConfigError, complain
 from binlit.files import refusal
 from binlit.paths import EVALUATIONS
 from binlit.running.cost import too_large

@@ -115,19 +115,12 @@ def tested_net(cfg: Config, state: dict[str, Any]) -> tuple[Any, tuple[int, int,
     Raises:
         ConfigError: the task does not classify images.
     """
-    from binlit.dataset.sizes import channels, image_size
-    from binlit.running.announce import shown_warnings
-    from binlit.running.build import build_data, build_task
-    from binlit.running.checkpoint import load_weights
+    from binlit.running.build import packable, restored
 
     if facts_of(cfg, "task").takes.get("net", "classes") != "classes":
         raise ConfigError(f"task={cfg['task']['name']} scores against support images: pack a task=classification net")
-    with shown_warnings():
-        task = build_task(cfg)
-    load_weights(task, state)
-    data: Any = build_data(cfg)  # nothing is read: for its mean and standard deviation
-    side = image_size(cfg["dataset"])
-    return task.net, (channels(cfg["dataset"]), side, side), data.mean, data.std
+    task, data = restored(cfg, state)
+    return packable(cfg, task.net, data)
 
 
 def tested_as(cfg: Config, asked: Config) -> Config:

@@ -9,7 +9,6 @@ is made in another way since; this gives records, lists of a sweep's jobs and th
 from __future__ import annotations
 
 import json
-import os
 import re
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
@@ -20,7 +19,7 @@ from binlit.config.outcome import VERSION, run_folder, short, version_of
 from binlit.errors import ConfigError, complain
 from binlit.files import write_whole
 from binlit.paths import MANIFEST, RECORD, RECORDS
-from binlit.results.reading import Record, read_lines
+from binlit.results.reading import Record, as_lines, read_lines
 from binlit.results.record import read_record, write_record
 from binlit.results.shape import JOB, RUN, fit
 
@@ -66,13 +65,14 @@ def _move_runs(top: Path) -> dict[str, str]:
 
 def _move_begun(top: Path) -> None:
     """Gives the folders of runs that were cut off the names by which they are gone on with."""
-    for last in sorted(top.glob("**/checkpoints/last.ckpt")):
-        folder = last.parents[1]
-        if (folder / RECORD).exists() or re.search(r"_[0-9a-f]{8}$", folder.name) is None:
-            continue
-        from binlit.running.checkpoint import read_checkpoint
+    begun = [last.parents[1] for last in sorted(top.glob("**/checkpoints/last.ckpt"))]
+    begun = [folder for folder in begun if re.search(r"_[0-9a-f]{8}$", folder.name) and not (folder / RECORD).exists()]
+    if not begun:
+        return
+    from binlit.running.checkpoint import read_checkpoint  # here, as it loads torch
 
-        name = run_folder(read_checkpoint(last)["config"])
+    for folder in begun:
+        name = run_folder(read_checkpoint(folder / "checkpoints" / "last.ckpt")["config"])
         if name != folder.name and not folder.with_name(name).exists():
             folder.rename(folder.with_name(name))
 
@@ -88,7 +88,7 @@ def _move_lines(top: Path) -> dict[str, str]:
         raise ConfigError(f"{path} has lines that cannot be used; mend or remove them first")
     moved = {old: one["fingerprint"] for old, one in zip(before, records, strict=True) if old != one.get("fingerprint")}
     if moved:
-        write_whole(path, "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
+        write_whole(path, as_lines(records))
     return moved
 
 
@@ -105,7 +105,7 @@ def _move_jobs(path: Path, moved: dict[str, str]) -> int:
 def _print_in(path: Path) -> str | None:
     """The fingerprint that a record's file has; None where it is no such file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("fingerprint") if os.path.lexists(path) else None
+        return json.loads(path.read_text(encoding="utf-8")).get("fingerprint")
     except (OSError, ValueError, AttributeError):
         return None
 

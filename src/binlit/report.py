@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from binlit import __version__
-from binlit.command.entry import USAGE_ERROR, complain
+from binlit.command.entry import USAGE_ERROR
 from binlit.command.words import LineParser
-from binlit.errors import ConfigError
+from binlit.errors import ConfigError, complain
 from binlit.results.folder import usable
 from binlit.results.record import Record, latest, read_manifest, read_records
 from binlit.results.text import around_table, insert_table

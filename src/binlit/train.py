@@ -22,9 +22,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from binlit.catalogue import Config
-from binlit.command.entry import USAGE_ERROR, complain, run_hydra
+from binlit.command.entry import USAGE_ERROR, run_hydra
 from binlit.config import check, fingerprint
-from binlit.errors import ConfigError
+from binlit.errors import ConfigError, complain
 from binlit.results.folder import locked, set_aside
 from binlit.results.reading import Record
 from binlit.results.record import finished, new_record, read_record, write_record

@@ -14,13 +14,11 @@ from binlit.callbacks.options import tested_checkpoint
 from binlit.catalogue import Config
 from binlit.catalogue.trust import check_classes
 from binlit.config import check
-from binlit.dataset.sizes import channels, image_size
 from binlit.errors import ConfigError
 from binlit.evaluate import with_folders
 from binlit.results.record import read_record
-from binlit.running.announce import shown_warnings
-from binlit.running.build import build_data, build_task
-from binlit.running.checkpoint import about, load_weights, named, read_checkpoint
+from binlit.running.build import packable, restored
+from binlit.running.checkpoint import about, named, read_checkpoint
 from binlit.running.cost import too_large
 from binlit.task import Classification, Learning
 
@@ -73,10 +71,8 @@ class TrainedNet(nn.Module):
 
         if self._logits is None:
             raise ConfigError("this net scores against support images: pack one of task=classification")
-        side = image_size(self.config["dataset"])
         try:
-            packed = convert(self.net, (channels(self.config["dataset"]), side, side), self._data.mean, self._data.std)
-            save(packed, Path(path))
+            save(convert(*packable(self.config, self.net, self._data)), Path(path))
         except (ConversionError, PackedError) as error:
             raise ConfigError(f"this net cannot be packed: {error}") from error
         return Path(path)
@@ -129,10 +125,8 @@ def load(checkpoint: str | PathLike[str], trust: Iterable[str] = ()) -> TrainedN
     for problem in too_large(config, training=False):
         raise ConfigError(f"{path}: {problem}")
     try:
-        with torch.random.fork_rng(()), shown_warnings():
-            task = build_task(config)
-        load_weights(task, saved["state_dict"])
-        data = build_data(config)  # nothing is read: for its normalisation
+        with torch.random.fork_rng(()):
+            task, data = restored(config, saved["state_dict"])
     except ConfigError as error:
         raise named(error, path) from error
     if not hasattr(data, "normalise"):

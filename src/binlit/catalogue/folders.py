@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 
 from binlit.paths import config_dir
@@ -37,13 +37,6 @@ def options_of(group: str, folders: Iterable[Path] = ()) -> list[str]:
     return sorted(set(found))
 
 
-@cache
-def targets_of(group: str) -> dict[str, str]:
-    """{name: class} of the group's options in conf/ that build something."""
-    found = {}
-    for path in (config_dir() / group).glob("*.yaml"):
-        text = path.read_text(encoding="utf-8")
-        name, target = (re.search(rf"^{key}: *([\w.]+)", text, re.MULTILINE) for key in ("name", "_target_"))
-        if name and target and target[1] != "null":
-            found[name[1]] = target[1]
-    return found
+def read_yaml(path: Path) -> Any:
+    """What an option's file holds, read in C where PyYAML can: in Python it takes ten times as long."""
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -15,9 +15,9 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from binlit.catalogue.folders import read_yaml
 from binlit.catalogue.ranges import annotation, other_keys
 from binlit.errors import ConfigError, nearest
 from binlit.paths import config_dir
@@ -145,6 +145,11 @@ class Option:
     def plain(self) -> dict[str, Any]:
         """The defaults that do not depend on other settings."""
         return {key: value for key, value in self.defaults.items() if "${" not in str(value)}
+
+    @cached_property
+    def derived(self) -> set[str]:
+        """Settings of a net that are not given: they follow from the data set and from its other settings."""
+        return {*self.facts.takes, "sites", "layers"} if isinstance(self.facts, ModelFacts) else set()
 
     @property
     def bounds_by_keys(self) -> Iterator[tuple[str, str, str]]:
@@ -287,8 +292,7 @@ def _kind_of(default: Any) -> str:
 @cache
 def _read(path: Path) -> Config:
     """The node of an option's file, with that of the options of its group that it starts from."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    node = yaml.load(path.read_text(encoding="utf-8"), loader) or {}
+    node = read_yaml(path) or {}
     bases = [base for base in node.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
     whole: Config = {}
     for base in bases:

@@ -18,7 +18,6 @@ from binlit.catalogue.ranges import annotation
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Draws = Annotated[int, Field(ge=1, le=1_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Positive = Annotated[float, Field(gt=1e-4, le=1e4)]
 Rate = Annotated[float, Field(ge=1e-12, le=10)]
 
 

@@ -24,10 +24,10 @@ from binlit.command.hydra_errors import translated
 from binlit.command.start_checks import check_start
 from binlit.command.words import ONE_NET, WITH_GROUPS, LineParser, check_words, flags, own_folders
 from binlit.config import check, fingerprint
-from binlit.errors import ConfigError
-from binlit.errors import complain as complain
+from binlit.errors import ConfigError, complain
 from binlit.files import REMEDIES, refusal
 from binlit.paths import config_dir
+from binlit.results.folder import REMEDY
 from binlit.stopping import stopped_behind
 
 USAGE_ERROR = 2
@@ -161,7 +161,12 @@ def run_plain(
     return 0
 
 
+def refused_line(error: OSError) -> str:
+    """What the system refused and where, the run's folder where it does not say, and what to do."""
+    return refusal(error, Path(error.filename or CheckBeforeRun.folder), REMEDY)
+
+
 def _refused(error: OSError) -> int:
     """Says in a line what the system refused, and where; the exit status: 1 where waiting may help, else 2."""
-    complain(refusal(error, Path(error.filename or CheckBeforeRun.folder), "choose another with output_dir=FOLDER"))
+    complain(refused_line(error))
     return 1 if error.errno in REMEDIES else USAGE_ERROR

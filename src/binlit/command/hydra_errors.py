@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from binlit.catalogue import option_meant, packaged
-from binlit.catalogue.folders import groups, options_of
+from binlit.catalogue.folders import groups, options_of, read_yaml
 from binlit.command.words import ONE_NET, WITH_GROUPS, own_folders
 from binlit.config.check import unresolved
 from binlit.errors import ConfigError, nearest
@@ -140,7 +139,7 @@ def _known_keys() -> dict[str, set[str]]:
         group = "" if path.parent == config_dir() else path.parent.relative_to(config_dir()).as_posix()
         if group.startswith(("hydra", "experiment")) or (not group and path.stem != "config"):
             continue
-        content = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = read_yaml(path)
         for key in [*_dotted(content, group), *([group] if group else [])]:
             if not key.startswith(("defaults", "hydra")):
                 keys.setdefault(key, set()).update({path.stem} if group else ())

@@ -14,16 +14,15 @@ from hydra.types import RunMode
 from hydra.version import VersionBase
 from omegaconf import DictConfig
 
-from binlit.command.entry import SLIPS, CheckBeforeRun
+from binlit.command.entry import SLIPS, refused_line
 from binlit.command.hydra_errors import translated
 from binlit.command.start_checks import check_start
 from binlit.command.sweep import FailedJobsError, Job, for_jobs_alone
 from binlit.command.words import check_words, flags, own_folders
 from binlit.config import check
 from binlit.errors import ConfigError
-from binlit.files import refusal
 from binlit.paths import config_dir
-from binlit.results.folder import REMEDY, FolderError
+from binlit.results.folder import FolderError
 from binlit.stopping import stopped_behind, stopped_in_python
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ def started(words: Words) -> Iterator[Any]:
         except OSError as error:
             if error.errno is None:
                 raise
-            raise FolderError(refusal(error, Path(error.filename or CheckBeforeRun.folder), REMEDY)) from None
+            raise FolderError(refused_line(error)) from None
         finally:
             GlobalHydra.instance().hydra, VersionBase.instance().version_base = outer, base
 

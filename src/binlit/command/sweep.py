@@ -202,7 +202,8 @@ def _checked(composer: Composer, words: list[str]) -> Job:
     place = composed.hydra.sweep
     named = OmegaConf.to_container(place, resolve=False)
     assert isinstance(named, dict)
-    by_config = named["subdir"] == "${run_folder:}"  # which would check the config once more
+    # Such a name is made below: Hydra would resolve it within its own config, in longer than all the rest.
+    by_config = named["subdir"] == "${run_folder:}"
     try:
         folder, subdir = Path(place.dir), "" if by_config else place.subdir
     except OmegaConfBaseException:

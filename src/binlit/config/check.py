@@ -168,8 +168,7 @@ def _numbered_classes(data: Config, one: Option) -> Config:
 def _option_problems(path: str, node: Config, one: Option) -> list[str]:
     """Those of one option; an own one's settings are checked where it states their range."""
     group = path.rpartition(".")[2]
-    derived = {*getattr(one.facts, "takes", ()), *(("sites", "layers") if group == "model" else ())}
-    settings = {key: value for key, value in node.items() if key not in derived}
+    settings = {key: value for key, value in node.items() if key not in one.derived}
     schema = schema_of_own(one) if one.own else schema_of(group, one.name)
     return (
         problems_of(schema, settings, path)

@@ -127,11 +127,10 @@ def _telling(group: str, node: Config) -> Config:
     one = packaged(group).get(node["name"])
     if one is None:
         return node
-    derived = {"_target_", "_partial_", "sites", *getattr(one.facts, "takes", ())} if group != "task" else {"_target_"}
-    told = {}
+    told, stated = {}, {"_target_", "_partial_", *one.derived}
     for key, value in node.items():
         inner = _telling(key, value) if isinstance(value, dict) and key in GROUPS else value
-        if key not in derived and one.defaults.get(key, ...) != value:
+        if key not in stated and one.defaults.get(key, ...) != value:
             told[key] = inner
     return told
 

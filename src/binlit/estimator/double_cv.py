@@ -16,7 +16,7 @@ from torch import Tensor
 from binlit.estimator.base import Call, add_gradient, at_least_float32
 from binlit.estimator.control_variate import total_of
 from binlit.estimator.recording import Draw, Layout, Recording
-from binlit.estimator.score_function import LeaveOneOut, draw, open_step, weighed
+from binlit.estimator.score_function import LeaveOneOut, draw, less_others, open_step, weighed
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class DoubleControlVariate(WithSlopes):
 
     def estimate(self, draws: Draws) -> Tensor:
         centred = draws.bits - draws.p
-        plain = (less_others(draws.f))[..., None] * centred
+        plain = less_others(draws.f)[..., None] * centred
         slope = others(draws.slope)
         control = less_others((slope * centred).sum(2))[..., None] * centred - slope * draws.p * (1 - draws.p)
         found = plain + self.alpha.to(plain.dtype) * control
@@ -156,11 +156,6 @@ class DoubleControlVariate(WithSlopes):
 def others(values: Tensor) -> Tensor:
     """For each of K (first dimension) the mean of the others; shape kept."""
     return (values.sum(0) - values) / (values.shape[0] - 1)
-
-
-def less_others(values: Tensor) -> Tensor:
-    """Each of K (first dimension) less the mean of the others; shape kept."""
-    return values - others(values)
 
 
 def slopes_at(draws: Sequence[Differentiated], total: Tensor) -> list[Tensor]:

@@ -239,8 +239,13 @@ class LeaveOneOut(ScoreFunction):
     def advantage(self, step: Recording, drawn: Scored, rewards: Tensor) -> Tensor:
         if rewards.ndim < 2:
             raise StepError(f"draws={self.draws} gives the first site reached a single draw: nothing to leave out")
-        count = rewards.shape[0]
-        return (rewards - rewards.mean(dim=0)) * (count / (count - 1))
+        return less_others(rewards)
+
+
+def less_others(values: Tensor) -> Tensor:
+    """Each of K (first dimension) less the mean of the others; shape kept."""
+    count = values.shape[0]
+    return (values - values.mean(dim=0)) * (count / (count - 1))
 
 
 def draw(logits: Tensor, count: int) -> Tensor:

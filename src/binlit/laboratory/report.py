@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,7 +10,7 @@ from binlit.laboratory.picture import draw_figures, draw_toys
 from binlit.paths import RECORDS
 from binlit.results.colours import family
 from binlit.results.page import Page
-from binlit.results.reading import Record
+from binlit.results.reading import Record, as_lines
 from binlit.results.text import markdown_page, markdown_table, print_table
 
 if TYPE_CHECKING:
@@ -70,8 +69,7 @@ class Study(Page):
         )
 
     def files(self, frame: pd.DataFrame) -> dict[str, str | Figure]:
-        records = "".join(json.dumps(record, sort_keys=True) + "\n" for record in self.records)
-        files: dict[str, str | Figure] = {RECORDS: records, "table.md": self.markdown(frame)}
+        files: dict[str, str | Figure] = {RECORDS: as_lines(self.records), "table.md": self.markdown(frame)}
         if len(frame):
             files |= {"table.csv": frame.to_csv(index=False, float_format="%.6g"), "gradients.png": draw_figures(frame)}
         if toys := self._toys():

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,11 @@ def read_lines(path: Path, shape: TypeAdapter[Any]) -> list[Record]:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         name(path, f"{wrong[0]}{more}", "left out")
     return records
+
+
+def as_lines(records: Iterable[Record]) -> str:
+    """The records as the text of a .jsonl file."""
+    return "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -127,6 +127,12 @@ def runs_by_row(records: Sequence[Record]) -> dict[RowKey, list[Record]]:
     return {row: runs[row] for row in sorted(runs, key=lambda row: (_place(dict(row)), first[row]))}
 
 
+def frame_of(lines: Sequence[Mapping[str, Any]], figures: Collection[str]) -> pd.DataFrame:
+    """The lines as a frame; a key that a row does not have is empty."""
+    frame = pd.DataFrame(lines)
+    return frame.fillna({name: "" for name in frame.columns if name not in figures})
+
+
 def key_columns(frame: pd.DataFrame, figures: Collection[str]) -> list[str]:
     """The columns of a frame that are keys of its rows, not figures; without `anneal` where nothing is annealed."""
     others = [name for name in frame.columns if name not in (*KEYS, *figures)]

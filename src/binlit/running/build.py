@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -19,7 +20,8 @@ from binlit.catalogue.build import build
 from binlit.config.layers import chosen_layers, chosen_weights
 from binlit.dataset.sizes import channels, image_size
 from binlit.errors import ConfigError, complain
-from binlit.running.checkpoint import WholeFiles
+from binlit.running.announce import shown_warnings
+from binlit.running.checkpoint import WholeFiles, load_weights
 from binlit.task import Learning
 
 
@@ -103,6 +105,24 @@ def build_task(cfg: Config) -> Learning:
     )
     task.config = cfg  # not through Hydra, which would build every _target_ in it
     return task
+
+
+def restored(cfg: Config, state: dict[str, Tensor]) -> tuple[Learning, Any]:
+    """The task with the weights and slopes of a checkpoint, and its data, of which nothing is read yet.
+
+    Raises:
+        ConfigError: they are those of another net.
+    """
+    with shown_warnings():
+        task = build_task(cfg)
+    load_weights(task, state)
+    return task, build_data(cfg)
+
+
+def packable(cfg: Config, net: nn.Module, data: Any) -> tuple[nn.Module, tuple[int, int, int], float, float]:
+    """What `binlit.conversion.convert` takes: a trained net, the shape of its images, and their mean and deviation."""
+    side = image_size(cfg["dataset"])
+    return net, (channels(cfg["dataset"]), side, side), data.mean, data.std
 
 
 def build_trainer(cfg: Config, folder: Path, quiet: bool) -> pl.Trainer:

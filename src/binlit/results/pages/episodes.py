@@ -11,7 +11,7 @@ import pandas as pd
 from binlit.interval import interval
 from binlit.results.page import Page
 from binlit.results.reading import Record
-from binlit.results.table import bases_of, key_columns, row_key, runs_by_row
+from binlit.results.table import bases_of, frame_of, key_columns, row_key, runs_by_row
 from binlit.results.text import key_text, markdown_page, markdown_table, number, with_interval
 
 DECIDES = (
@@ -65,8 +65,7 @@ class Episodes(Page):
                 )
                 figures = (len(runs), *mine, *theirs)
                 lines.append({"kind": kind, **dict(row)} | dict(zip(FIGURES[1:], figures, strict=True)))
-        table = pd.DataFrame(lines)
-        return table.fillna({name: "" for name in table.columns if name not in FIGURES})
+        return frame_of(lines, FIGURES)
 
     def markdown(self, frame: pd.DataFrame) -> str:
         """A part for each kind of episode; bold: both intervals leave 0 out."""

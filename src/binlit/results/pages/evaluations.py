@@ -11,7 +11,7 @@ from binlit.config.layers import chosen_weights
 from binlit.interval import interval
 from binlit.results.page import Page
 from binlit.results.reading import Record
-from binlit.results.table import bases_of, key_columns, row_key, runs_by_row
+from binlit.results.table import bases_of, frame_of, key_columns, row_key, runs_by_row
 from binlit.results.text import key_text, markdown_page, markdown_table, with_interval
 
 FIGURES = ("tested", "n", "acc", "acc_ci95", "cost", "cost_ci95")
@@ -59,8 +59,7 @@ class Evaluations(Page):
                 costs = [100 * plain[seed]["metrics"]["test/acc"] - accuracies[seed] for seed in both]
                 figures = (way, len(accuracies), *interval(list(accuracies.values())), *interval(costs))
                 lines.append(dict(row) | dict(zip(FIGURES, figures, strict=True)))
-        table = pd.DataFrame(lines)
-        return table.fillna({name: "" for name in table.columns if name not in FIGURES})
+        return frame_of(lines, FIGURES)
 
     def markdown(self, frame: pd.DataFrame) -> str:
         keys = key_columns(frame, FIGURES)

@@ -17,7 +17,7 @@ from binlit.files import write_whole
 from binlit.paths import MANIFEST, RECORDS
 from binlit.results.page import Page
 from binlit.results.pages.main_picture import draw_table
-from binlit.results.reading import Record
+from binlit.results.reading import Record, as_lines
 from binlit.results.record import portable
 from binlit.results.table import build_table, experiments_of, published_source
 from binlit.results.text import key_text, markdown_page, markdown_table, number, print_table, with_interval
@@ -59,9 +59,9 @@ class MainTable(Page):
         return draw_table(frame, self.title)
 
     def files(self, frame: pd.DataFrame) -> dict[str, str | Figure]:
-        records = "".join(json.dumps(record, sort_keys=True) + "\n" for record in self._in_order)
         md, png = super().files(frame).items()
-        return dict([(RECORDS, records), md, ("table.csv", frame.to_csv(index=False, float_format="%.6g")), png])
+        csv = frame.to_csv(index=False, float_format="%.6g")
+        return dict([(RECORDS, as_lines(self._in_order)), md, ("table.csv", csv), png])
 
     def show(self, frame: pd.DataFrame) -> None:
         """Prints the table; failed and missing runs in red."""
