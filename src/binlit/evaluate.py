@@ -216,7 +216,7 @@ def evaluate(cfg: Config, state: dict[str, Any]) -> dict[str, Any]:
     here = cfg["trainer"] | {"accelerator": "auto"}  # not the device of the training
     trainer = build_trainer({**cfg, "trainer": here, "callbacks": {}, "logger": {}}, Path(), quiet=True)
     tested = trainer.test(task, datamodule=data, verbose=False)[0]
-    metrics = {name: finite(float(value)) for name, value in tested.items()} | {"test/n": task.examples["test"]}
+    metrics = {name: finite(float(value)) for name, value in tested.items()} | {"test/n": task.examples("test")}
     counts = task.tested.get("episodes")
     return {"metrics": metrics} | ({"counts": counts} if counts else {})
 

@@ -107,16 +107,21 @@ def check_regular(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone(lock: Path, waiting: str = "") -> Iterator[None]:
+def alone(lock: Path, waiting: str = "", wait: bool = True) -> Iterator[None]:
     """Holds the lock file for one process; others wait, and say so where there is something to say.
 
     The lock goes with the process, however it ends.
+
+    Raises:
+        BlockingIOError: another process holds it, and wait=False.
     """
     while True:
         with lock.open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if not wait:
+                    raise
                 if waiting:
                     print(waiting, flush=True)
                 fcntl.flock(handle, fcntl.LOCK_EX)

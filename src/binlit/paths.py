@@ -10,6 +10,7 @@ RECORD = "result.json"
 MANIFEST = "sweep.json"
 RECORDS = "records.jsonl"
 EVALUATIONS = "evaluations.jsonl"
+COMPANIONS = "companions.json"
 
 
 def config_dir() -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import os
 import signal
 import traceback
@@ -112,12 +111,13 @@ def train(cfg: Config, folder: Path, quiet: bool = False, setting: Mapping[str, 
         raise ConfigError(f"ckpt_path={cfg['ckpt_path']} is no file; give a run's checkpoints/last.ckpt")
     # Heavy imports come late, so that --help and a config error answer at once.
     load_libraries()
-    from binlit.binary.inventory import as_record, inventory, show_inventory
-    from binlit.running.announce import fill_hparams, outcome, quiet_lightning, shown_warnings
-    from binlit.running.build import best_checkpoint, build_data, build_task, build_trainer, example_images, set_threads
-    from binlit.running.checkpoint import load_weights, read_checkpoint
+    from binlit.binary.inventory import inventory, show_inventory
+    from binlit.running.announce import quiet_lightning, shown_warnings
+    from binlit.running.build import build_data, build_task, build_trainer, example_images, set_threads
+    from binlit.running.companions import companions_of
     from binlit.running.start import starting_point
-    from binlit.task.learning import LARGEST_LOSS, DivergenceError
+    from binlit.running.tested import final_test
+    from binlit.running.train_companions import Companions
 
     quiet_lightning()
     start = starting_point(cfg, folder)
@@ -125,29 +125,19 @@ def train(cfg: Config, folder: Path, quiet: bool = False, setting: Mapping[str, 
     data = build_data(cfg)
     with shown_warnings():
         task = build_task(cfg)
-    trainer = build_trainer(cfg, folder, quiet=quiet)
-    checkpoint = start.prepare(cfg, task, folder)
-    layers = inventory(task.net, example_images(cfg))
-    if not quiet:
-        show_inventory(layers, cfg["model"]["name"], task.net)
-    data.setup("fit")
-    with located(trainer):
-        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        best, epoch = best_checkpoint(trainer), None
-        if best:
-            saved = read_checkpoint(Path(best))
-            load_weights(task, saved["state_dict"])
-            epoch = saved["epoch"] + 1
-        trainer.test(task, datamodule=data, verbose=False)
-    content = (
-        task.tested
-        | {"model": as_record(layers), "device": str(trainer.strategy.root_device)}
-        | ({"started_from": task.started_from} if task.started_from else {})
-        | outcome(task.history, trainer.callback_metrics, task.examples["test"], epoch)
-    )
-    if (loss := content["metrics"].get("test/loss", 0.0)) is None or loss > LARGEST_LOSS:
-        raise DivergenceError(f"diverged in epoch {epoch or len(task.history)}: test loss {loss or math.nan:.3g}")
-    fill_hparams(trainer, cfg, content["metrics"], setting or {})
+    with companions_of(cfg, folder) as companions:
+        watchers = [Companions(companions)] if companions else []
+        trainer = build_trainer(cfg, folder, quiet, watchers)
+        checkpoint = start.prepare(cfg, task, folder)
+        layers = inventory(task.net, example_images(cfg))
+        if not quiet:
+            show_inventory(layers, cfg["model"]["name"], task.net)
+        data.setup("fit")
+        with located(trainer):
+            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            content = final_test(trainer, task, data, layers, cfg, setting or {})
+            for watcher in watchers:
+                watcher.conclude(task, data, layers, folder)
     return content
 
 

@@ -63,7 +63,7 @@ class BinlitSweeper(Sweeper):
             ConfigError: a job is wrong; none was started.
             FailedJobsError: some failed; the others were run.
         """
-        from binlit.command.sweep import FailedJobsError, checked_jobs, words_of_jobs
+        from binlit.command.sweep import FailedJobsError, checked_jobs, in_trainings, words_of_jobs
         from binlit.stopping import Stopped
 
         assert self.config is not None
@@ -74,23 +74,30 @@ class BinlitSweeper(Sweeper):
         typed = words_of_jobs(parser.parse_overrides([*self.params, *arguments]))
         jobs, apart = checked_jobs(loader, self.config, typed)
         pending = [job for job in jobs if not job.done]
+        trainings = in_trainings(pending)
         folders = _note(self.config, jobs)
         print(
             f"{len(typed)} jobs: {len(typed) - len(jobs)} the same as others, {len(jobs) - len(pending)} done already, "
             f"{len(pending)} to run, into {' and '.join(map(str, folders))}",
             flush=True,
         )
+        if len(trainings) < len(pending):
+            print(f"{len(pending) - len(trainings)} of them are tested in the training of another", flush=True)
         if apart:
             print(
                 f"some of these differ in nothing but {', '.join(sorted(apart))}, which changes no result: one of each "
                 "was kept; to have them all, start a sweep for each value",
                 file=sys.stderr,
             )
-        size, returns = self.max_batch_size or max(1, len(pending)), list[Sequence[JobReturn]]()
+        for first, *rest in trainings:
+            _name_companions(first, rest)
+        others = [job for _, *rest in trainings for job in rest]
+        before = {job.identity: job.record() for job in others}
+        returns: list[Sequence[JobReturn]] = []
         try:
-            for start in range(0, len(pending), size):
-                batch = [job.words for job in pending[start : start + size]]
-                returns.append(self.launcher.launch(batch, initial_job_idx=start))
+            self._launch([first for first, *_ in trainings], returns)
+            # Those whose training failed, or was another process's.
+            self._launch([job for job in others if not job.finished(other_than=before[job.identity])], returns)
         except Stopped as stopped:
             left = sum(not job.finished() for job in pending)
             stopped.where += f", with {left} of {len(jobs)} jobs to do"
@@ -104,6 +111,20 @@ class BinlitSweeper(Sweeper):
             print(f"{len(failed)} of {len(pending)} jobs failed; their result.json says why", file=sys.stderr)
             raise FailedJobsError(jobs)
         return jobs
+
+    def _launch(self, jobs: list[Job], returns: list[Sequence[JobReturn]]) -> None:
+        size, before = self.max_batch_size or max(1, len(jobs)), sum(map(len, returns))
+        for start in range(0, len(jobs), size):
+            batch = [job.words for job in jobs[start : start + size]]
+            assert self.launcher is not None
+            returns.append(self.launcher.launch(batch, initial_job_idx=before + start))
+
+
+def _name_companions(first: Job, others: Sequence[Job]) -> None:
+    """Tells the run that is trained which others are its training too."""
+    from binlit.results.companions import name_companions
+
+    name_companions(first.folder / first.subdir, [(job.subdir, job.cfg) for job in others])
 
 
 def _note(sweep: DictConfig, jobs: list[Job]) -> list[Path]:

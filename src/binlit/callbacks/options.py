@@ -84,6 +84,12 @@ def chosen_by(cfg: Config) -> str | None:
     return chooser["monitor"] if chooser else None
 
 
+def chosen_towards(cfg: Config) -> str:
+    """Whether the tested epoch has the smallest (`min`) or largest (`max`) of what it is chosen by."""
+    chooser = _chooser(cfg)
+    return chooser.get("mode", "min") if chooser else "min"
+
+
 def keeps_checkpoints(callback: Config | None) -> bool:
     """Whether a callback keeps checkpoints; others may have a `monitor` too (EarlyStopping)."""
     return callback is not None and str(callback.get("_target_")).endswith(".ModelCheckpoint")

@@ -63,22 +63,39 @@ class SiteMonitor(pl.Callback):
         units = binary_units(pl_module)
         if not units or self._batch is None:
             return
-        calls = self._look(pl_module, units)
+        figures, self.bits = self.look(pl_module, self.bits)
         for unit in units:
             squares = torch.stack(self.squares.pop(unit.site, [torch.zeros(())]))
+            figures[f"site/{unit.site}/grad_below"] = squares.mean().sqrt()
+        pl_module.log_dict(figures)
+
+    def look(
+        self, module: pl.LightningModule, before: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What the sites of the net do on the fixed batch.
+
+        Args:
+            module: its binary units are looked at in evaluation mode; it is left as it was.
+            before: bits of the epoch before, by site; {} for none.
+
+        Returns:
+            {site/NAME/figure: value, shape ()}, all but the gradients; and the bits (bool) by site.
+        """
+        units = binary_units(module)
+        calls, figures = self._calls(module, units), dict[str, Tensor]()
+        for unit in units:
             z, slope, bits = calls[unit.site]
-            figures = {
+            seen = {
                 "slope": slope,
                 "ones": bits.float().mean(),
                 "flat": unit.surrogate.is_flat(z).float().mean(),
-                "grad_below": squares.mean().sqrt(),
             }
-            if unit.site in self.bits:
-                figures["flips"] = (bits != self.bits[unit.site]).float().mean()
-            self.bits[unit.site] = bits
-            pl_module.log_dict({f"site/{unit.site}/{name}": value for name, value in figures.items()})
+            if unit.site in before:
+                seen["flips"] = (bits != before[unit.site]).float().mean()
+            figures |= {f"site/{unit.site}/{name}": value for name, value in seen.items()}
+        return figures, {unit.site: calls[unit.site][2] for unit in units}
 
-    def _look(
+    def _calls(
         self, module: pl.LightningModule, units: list[BinaryActivation]
     ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
         """z, slope and bits (bool) of every unit on the fixed batch; leaves chance and mode as they were."""

@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,7 +26,9 @@ from binlit.command.hydra_errors import translated
 from binlit.command.start_checks import check_start
 from binlit.config import check, fingerprint, row_of, run_folder
 from binlit.config.outcome import WITHOUT_EFFECT
+from binlit.config.training import training_of
 from binlit.errors import ConfigError
+from binlit.results.reading import Record
 from binlit.results.record import finished
 
 
@@ -37,13 +40,44 @@ class Job:
         self.identity = fingerprint(cfg)
 
     @cached_property
+    def training(self) -> str | None:
+        """What it has in common with jobs that differ from it in the evaluation alone; see `binlit.config.training`."""
+        return training_of(self.cfg)
+
+    @cached_property
+    def begun(self) -> bool:
+        """Whether it has epochs of its own to go on from."""
+        return self.cfg["resume"] and (self.folder / self.subdir / "checkpoints" / "last.ckpt").exists()
+
+    @cached_property
     def done(self) -> bool:
         """Whether there is nothing left of it to run."""
         return self.cfg["resume"] and self.finished()
 
-    def finished(self) -> bool:
-        """Whether there is a record of it that ended well."""
-        return finished(self.folder / self.subdir, self.identity) is not None
+    def record(self) -> Record | None:
+        """The record of it, where it has ended well."""
+        return finished(self.folder / self.subdir, self.identity)
+
+    def finished(self, other_than: Record | None = None) -> bool:
+        """Whether it has ended well, with another record than one that is to be made anew."""
+        record = self.record()
+        return record is not None and (self.cfg["resume"] or record != other_than)
+
+
+def in_trainings(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs grouped by training: the first of a group is trained, and the others are tested in its training."""
+    groups: dict[Any, list[Job]] = {}
+    for number, job in enumerate(jobs):
+        one = number if job.training is None else (job.folder, job.training)
+        groups.setdefault(one, []).append(job)
+    found = []
+    for group in groups.values():
+        begun = [job for job in group if job.begun]
+        fresh = [job for job in group if not job.begun]
+        first, *others = begun or fresh
+        # Several that have begun, each by itself, go on so.
+        found += [[first, *(fresh if begun else others)], *([job] for job in (others if begun else ()))]
+    return found
 
 
 class FailedJobsError(SystemExit):

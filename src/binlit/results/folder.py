@@ -11,7 +11,7 @@ from pathlib import Path
 
 from binlit.errors import ConfigError
 from binlit.files import alone, refusal, remove_leftovers, write_whole
-from binlit.paths import EVALUATIONS, RECORD
+from binlit.paths import COMPANIONS, EVALUATIONS, RECORD
 
 REMEDY = "choose another with output_dir=FOLDER"
 UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
@@ -48,7 +48,7 @@ def made(folder: Path, remedy: str = REMEDY) -> Path:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, wait: bool = True) -> Iterator[None]:
     """Holds the folder for one process; others wait. The lock goes with the process, however it ends.
 
     A job whose sweep was killed may live on for a while: a second start waits for it and then finds its record. What
@@ -57,13 +57,16 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises:
         FolderError: the folder cannot be made or written.
+        BlockingIOError: another process holds it, and wait=False.
     """
     with contextlib.ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone(folder / ".lock", f"waiting for the process that is at work in {folder}"))
+            held.enter_context(alone(folder / ".lock", f"waiting for the process that is at work in {folder}", wait))
             for file in (RECORD, EVALUATIONS):
                 remove_leftovers(folder / file)
+        except BlockingIOError:
+            raise
         except OSError as error:
             if error.errno not in UNWRITABLE or not (folder / RECORD).is_file():
                 raise FolderError(refusal(error, folder, REMEDY)) from error
@@ -95,5 +98,5 @@ def set_aside(folder: Path) -> None:
         target = old / str(1 + max(numbers, default=0))
         target.mkdir(parents=True)
         for path in list(folder.iterdir()):
-            if path.name not in ("superseded", ".lock", ".hydra"):
+            if path.name not in ("superseded", ".lock", ".hydra", COMPANIONS):
                 path.rename(target / path.name)

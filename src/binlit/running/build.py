@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,16 @@ def packable(cfg: Config, net: nn.Module, data: Any) -> tuple[nn.Module, tuple[i
     return net, (channels(cfg["dataset"]), side, side), data.mean, data.std
 
 
-def build_trainer(cfg: Config, folder: Path, quiet: bool) -> pl.Trainer:
+def build_trainer(cfg: Config, folder: Path, quiet: bool, watchers: Iterable[pl.Callback] = ()) -> pl.Trainer:
     """The trainer, writing into `folder`; `quiet` leaves the progress bar out.
+
+    Args:
+        watchers: callbacks beside those of the config, called before them.
 
     Raises:
         ConfigError: a setting is refused, or the precision is none of the processor's.
     """
-    callbacks = []
+    callbacks = list(watchers)
     for node in cfg["callbacks"].values():
         if node:
             where = {"dirpath": str(folder / "checkpoints")} if node["_target_"].endswith("ModelCheckpoint") else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +11,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MeanMetric, Metric
-from torchmetrics.classification import MulticlassAccuracy
 
 from binlit.anneal import Constant, Schedule
 from binlit.binary import binary_units, binary_weights, clip_latents, estimators, set_slope, weight_groups
+from binlit.task.tally import Tally
 
 ParameterGroups = list[dict[str, Any]]
 History = list[dict[str, float]]
-COUNT_EVERY = 32  # batches
 # Beyond it a run has diverged. Of 491 published runs the worst epoch's mean loss is 1.3e5, on the way back; a billion
 # nats for an example is what no step recovers from.
 LARGEST_LOSS = 1e9
@@ -46,7 +43,6 @@ class Learning(pl.LightningModule):
 
     Attributes:
         history: one entry of metrics for each epoch done; saved in checkpoints.
-        examples: how many examples each part has seen in this epoch (repeats not counted), or in this test.
         config: the run's config as plain containers, or None; saved too: a checkpoint alone can be tested again.
         tested: what the record holds of the test, beside its metrics.
         started_from: the run, and its epoch, whose state or weights this run started from; None for none.
@@ -68,16 +64,10 @@ class Learning(pl.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.anneal = anneal or Constant()
         self.seed, self.eval_draws, self.classes = seed, eval_draws, classes
-        self.metrics = nn.ModuleDict()
-        for part in ("train", "val", "test"):
-            # validate_args would look through every batch; the labels were checked when they were read
-            self.metrics[f"{part}/acc"] = MulticlassAccuracy(classes, average="micro", validate_args=False)
-            self.metrics[f"{part}/loss"] = MeanMetric(nan_strategy="disable")
+        self.tallies = nn.ModuleDict({f"of_{part}": Tally(classes) for part in ("train", "val", "test")})
         self.config: dict[str, Any] | None = None
         self.history: History = []
-        self.examples: Counter[str] = Counter()
         self._begun = self._validating = self._rate = 0.0
-        self._uncounted: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
         self.latest_loss: Tensor | None = None  # of the last training batch, for the progress bar
         self.tested: dict[str, Any] = {}
         self.started_from: dict[str, Any] | None = None
@@ -88,8 +78,9 @@ class Learning(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         self._begun, self._validating = time.perf_counter(), 0.0
         self._rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])  # at the end the scheduler has moved it on
-        self.examples.clear()
-        self._uncounted.clear()  # what an interrupted epoch may have left
+        for part in ("train", "val"):
+            self.tally(part).examples = 0
+            self.tally(part).drop_waiting()
         torch.manual_seed(epoch_seed(self.seed, self.current_epoch))  # bits do not depend on what ran before the epoch
         set_slope(self.net, self.anneal.slope(self.current_epoch + 1))
         for estimator in estimators(self.net):
@@ -117,7 +108,7 @@ class Learning(pl.LightningModule):
         self._evaluate("val", batch)
 
     def on_test_start(self) -> None:
-        self.examples.clear()
+        self.tally("test").examples = 0
         torch.manual_seed(epoch_seed(self.seed, -1))
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
@@ -138,10 +129,10 @@ class Learning(pl.LightningModule):
         for name, weight in self.net.state_dict().items():  # a bit of NaN is 0, so the loss may look well
             if weight.is_floating_point() and not weight.sum().isfinite():  # one pass, a tenth of the time
                 raise DivergenceError(f"diverged in epoch {self.current_epoch + 1}: {name} is not finite")
-        stale = ("train/loss_step",) if self.examples["val"] else ("train/loss_step", "val/acc", "val/loss")
+        stale = ("train/loss_step",) if self.examples("val") else ("train/loss_step", "val/acc", "val/loss")
         metrics = {name: float(x) for name, x in self.trainer.callback_metrics.items() if name not in stale}
         seconds = time.perf_counter() - self._begun
-        times = {"seconds": seconds, "train_seconds": seconds - self._validating, "examples": self.examples["train"]}
+        times = {"seconds": seconds, "train_seconds": seconds - self._validating, "examples": self.examples("train")}
         read |= {"threads": torch.get_num_threads()}
         self.history.append({"epoch": self.current_epoch + 1} | dict(sorted(metrics.items())) | read | times)
 
@@ -172,7 +163,7 @@ class Learning(pl.LightningModule):
         Raises:
             DivergenceError: it is not finite or beyond `LARGEST_LOSS`.
         """
-        if not abs(float(loss)) <= LARGEST_LOSS:  # NaN is not either
+        if diverged(loss):
             raise DivergenceError(f"diverged in epoch {self.current_epoch + 1}: {part} loss {float(loss):.3g}")
 
     def mean_prediction(self, predict: Callable[[], Tensor]) -> Tensor:
@@ -191,40 +182,39 @@ class Learning(pl.LightningModule):
         self._count(part, logits, targets, self.losses(logits, targets), examples)
 
     def _count(self, part: str, logits: Tensor, targets: Tensor, losses: Tensor, examples: int) -> None:
-        self.examples[part] += examples
-        waiting = self._uncounted.setdefault(part, [])
-        waiting.append((logits, targets, losses))
-        if len(waiting) == COUNT_EVERY:
-            self._flush(part)
-
-    def _flush(self, part: str) -> None:
-        """Hands the batches that wait to the metrics, all at once: two metric updates a step would be felt."""
-        waiting = self._uncounted.pop(part, [])
-        if waiting:
-            logits, targets, losses = (torch.cat(column) for column in zip(*waiting, strict=True))
-            self._metric(f"{part}/acc").update(logits, targets)
-            self._metric(f"{part}/loss").update(losses)
-            if part == "train":
-                self.refuse_divergence("training", losses.mean())
+        mean = self.tally(part).add(logits, targets, losses, examples)
+        if mean is not None and part == "train":
+            self.refuse_divergence("training", mean)
 
     def accuracy_so_far(self) -> float:
         """Training accuracy of the epoch up to now, as a fraction; at least one batch must have been trained on."""
-        self._flush("train")
-        return float(self._metric("train/acc").compute())
+        return float(self.tally("train").accuracy_so_far())
+
+    def examples(self, part: str) -> int:
+        """How many examples the part (`train`, `val` or `test`) has seen in this epoch, or this test."""
+        return self.tally(part).examples
+
+    def tally(self, part: str) -> Tally:
+        """What counts the batches of `train`, `val` or `test`."""
+        tally = self.tallies[f"of_{part}"]
+        assert isinstance(tally, Tally)
+        return tally
+
+    def _flush_training(self) -> None:
+        if (mean := self.tally("train").flush()) is not None:
+            self.refuse_divergence("training", mean)
 
     def _totals(self, part: str) -> dict[str, Tensor]:
         """The part's metrics over all that was counted since the last call; counting starts anew."""
-        self._flush(part)
-        totals = {}
-        for name in (f"{part}/acc", f"{part}/loss"):
-            totals[name] = self._metric(name).compute()
-            self._metric(name).reset()
-        return totals
+        if part == "train":
+            self._flush_training()
+        accuracy, loss = self.tally(part).totals()
+        return {f"{part}/acc": accuracy, f"{part}/loss": loss}
 
-    def _metric(self, name: str) -> Metric:
-        metric = self.metrics[name]
-        assert isinstance(metric, Metric)
-        return metric
+
+def diverged(loss: Tensor) -> bool:
+    """Whether a mean of losses, shape (), is not finite or beyond `LARGEST_LOSS`."""
+    return not abs(float(loss)) <= LARGEST_LOSS  # NaN is not either
 
 
 def parameter_groups(module: nn.Module) -> ParameterGroups:
